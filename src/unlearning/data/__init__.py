@@ -1,0 +1,1 @@
+"""Images in, batches out: sources, the manifest of the split, augmentation, loaders."""

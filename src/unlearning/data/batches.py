@@ -1,0 +1,182 @@
+"""Batches of one split behind one interface: resident (uint8 on the device) or streaming (decoded by workers)."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from unlearning.data.augment import ASPECT, apply, draw
+from unlearning.data.images import BROKEN, fit, read_image
+from unlearning.data.manifest import SPLIT_FOLDER, Manifest
+from unlearning.errors import InputError
+from unlearning.files import write_atomically
+from unlearning.params import Augment
+from unlearning.seeds import derive_seed, generator
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One global batch before it is read: positions within the split and the seed of its augmentation."""
+
+    positions: Tensor  # int64 (B,)
+    seed: int
+
+    def share(self, rank: int, world: int) -> slice:
+        """Return the rows that process `rank` of `world` takes; equal shares, a remainder is left out."""
+        size = len(self.positions) // world
+        return slice(rank * size, (rank + 1) * size)
+
+
+@dataclass(frozen=True)
+class Batch:
+    images: Tensor  # float (B, C, H, W), normalised, channels-last
+    labels: Tensor  # int64 (B,)
+    positions: Tensor  # int64 (B,), within the split
+
+
+class Reader(Protocol):
+    """Reads uint8 images (b, C, H, W) for the rows that this process takes of each plan."""
+
+    def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]: ...
+
+    @property
+    def crops(self) -> bool:
+        """Whether the resized crop is already made while reading."""
+        ...
+
+
+class ImageSplit:
+    """One split of the manifest as batches on a device; `rank` of `world` processes takes its share of each."""
+
+    def __init__(
+        self, manifest: Manifest, split: str, device: torch.device, workers: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.labels = torch.from_numpy(manifest.splits[split].labels)
+        self.device, self.rank, self.world = device, rank, world
+        statistics = torch.tensor([manifest.mean, manifest.std]).view(2, 1, manifest.channels, 1, 1)
+        self.mean, self.std = statistics.to(device)
+        self.reader: Reader
+        if manifest.root is None:
+            self.reader = Resident(SPLIT_FOLDER / f"{split}.npy", device, rank, world)
+        else:
+            self.reader = Streaming(manifest, split, workers, rank, world)
+
+    def batches(self, plans: list[Plan], augment: Augment | None = None) -> Iterator[Batch]:
+        """Yield the batches of the plans; without `augment` the images are only normalised."""
+        for plan, pixels in zip(plans, self.reader.read(plans, augment), strict=True):
+            rows = plan.share(self.rank, self.world)
+            images = pixels.to(self.device, non_blocking=True).float() / 255
+            if augment is not None:
+                settings = augment.model_copy(update={"min_area": 1.0}) if self.reader.crops else augment
+                draws = draw(len(plan.positions), settings, generator(plan.seed)).share(rows)
+                images = apply(images, draws, settings)
+            images = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+            positions = plan.positions[rows]
+            yield Batch(images, self.labels[positions].to(self.device), positions)
+
+
+def save_pixels(split: str, pixels: Tensor) -> None:
+    """Write the pixels of a split, uint8 (N, C, H, W), to where `Resident` reads them."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, pixels.numpy())
+
+    write_atomically(SPLIT_FOLDER / f"{split}.npy", write)
+
+
+class Resident:
+    """The whole split as one uint8 array on the device; on the CPU memory-mapped, so stages share its pages."""
+
+    crops = False
+
+    def __init__(self, path: Path, device: torch.device, rank: int, world: int) -> None:
+        try:
+            # "c": copy-on-write. The file is DVC's and read-only, but torch asks for writable memory.
+            self.pixels = torch.from_numpy(np.load(path, mmap_mode="c")).to(device)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"cannot read {path} ({error}); run `dvc repro split`, or `dvc checkout`") from None
+        self.rank, self.world = rank, world
+
+    def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:  # noqa: ARG002
+        for plan in plans:
+            positions = plan.positions[plan.share(self.rank, self.world)]
+            yield self.pixels[positions.to(self.pixels.device)]
+
+
+class Streaming:
+    """Images decoded from files by worker processes, already cropped to the model's size."""
+
+    crops = True
+
+    def __init__(self, manifest: Manifest, split: str, workers: int, rank: int, world: int) -> None:
+        self.root, self.ids, self.size = Path(manifest.root or ""), manifest.splits[split].ids, manifest.image_size
+        self.workers, self.rank, self.world = workers, rank, world
+
+    def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:
+        batches = [
+            [(int(position), derive_seed(plan.seed, row)) for row, position in _rows(plan, self.rank, self.world)]
+            for plan in plans
+        ]
+        dataset = _Files(self.root, self.ids, self.size, augment.min_area if augment else 1.0)
+        loader: DataLoader[Tensor] = DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            prefetch_factor=4 if self.workers else None,
+        )
+        try:
+            yield from loader
+        except InputError as error:  # from a worker process it comes wrapped in the text of its traceback
+            raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
+
+
+class _Files(Dataset[Tensor]):
+    """Keys are (position, seed); the seed makes the crop of one sample in one epoch."""
+
+    def __init__(self, root: Path, ids: list[str], size: int, min_area: float) -> None:
+        self.root, self.ids, self.size, self.min_area = root, ids, size, min_area
+        self.crop = v2.RandomResizedCrop(size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensor:
+        position, seed = key
+        path = self.root / self.ids[position]
+        try:
+            image = read_image(path)
+        except BROKEN as error:
+            raise InputError(f"cannot read the image {path} ({error}); repair it and run again") from None
+        if self.min_area == 1:
+            return fit(image, self.size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            cropped: Tensor = self.crop(image)
+        return cropped
+
+
+def _rows(plan: Plan, rank: int, world: int) -> list[tuple[int, Tensor]]:
+    rows = plan.share(rank, world)
+    return [(row, plan.positions[row]) for row in range(rows.start, rows.stop)]
+
+
+def in_order(positions: np.ndarray, batch_size: int) -> list[Plan]:
+    """Return plans that visit the positions once, in order, the last batch possibly smaller."""
+    chunks = torch.from_numpy(positions).split(batch_size)
+    return [Plan(chunk, seed=0) for chunk in chunks if len(chunk)]  # no positions are split into one empty chunk
+
+
+def shuffled(positions: np.ndarray, batch_size: int, *seed: int | str) -> list[Plan]:
+    """Return one epoch of full batches in an order that `seed` names.
+
+    A remainder is left out (its samples come in another epoch's order); a set smaller than one batch is one batch.
+    """
+    order = torch.from_numpy(positions)[torch.randperm(len(positions), generator=generator(*seed, "order"))]
+    size = min(batch_size, len(order))
+    chunks = order[: len(order) - len(order) % size].split(size)
+    return [Plan(chunk, derive_seed(*seed, "augment", number)) for number, chunk in enumerate(chunks)]

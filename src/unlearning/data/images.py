@@ -1,0 +1,61 @@
+"""Reading one image file, and bringing images of any size to the model's."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+from unlearning.errors import InputError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+BROKEN = (OSError, SyntaxError, ValueError)  # what Pillow raises for a broken file depends on the format
+
+
+def read_image(path: Path) -> Tensor:
+    """Return an image file as uint8 (3, H, W), upright; grey images get three equal channels.
+
+    Raises one of BROKEN when the file is missing or broken.
+    """
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file)
+        if image.mode.startswith("I"):  # 16-bit grey: Pillow's convert would clip it instead of scaling
+            image = Image.fromarray((np.asarray(image, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
+        pixels = np.array(image.convert("RGB"))
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def fit(image: Tensor, size: int) -> Tensor:
+    """Return uint8 (..., C, size, size): shorter side scaled to `size` (antialiased), then the centre."""
+    if image.shape[-2:] == (size, size):
+        return image
+    return transforms.center_crop(transforms.resize(image, [size], antialias=True), [size, size])
+
+
+def read_all(paths: list[Path], size: int) -> Tensor:
+    """Return all images as uint8 (N, 3, size, size).
+
+    Raises InputError with the first unreadable file and how many more there are.
+    """
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda path: _read_or_none(path, size), paths))
+    broken = [path for path, image in zip(paths, images, strict=True) if image is None]
+    refuse_broken(broken)
+    return torch.stack([image for image in images if image is not None])
+
+
+def refuse_broken(paths: list[Path]) -> None:
+    """Raise InputError with the first of these files and how many more there are, if there is one."""
+    if paths:
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        raise InputError(f"cannot read the image {paths[0]}{more}; repair or remove it")
+
+
+def _read_or_none(path: Path, size: int) -> Tensor | None:
+    try:
+        return fit(read_image(path), size)
+    except BROKEN:
+        return None

@@ -1,0 +1,109 @@
+"""The manifest: which samples exist, in which split, of which class, and which classes are to be forgotten.
+
+It lies in two files, because only some stages depend on what is to be forgotten: data/split holds the samples and is
+all that the original model and the EC modules need; data/forget.json holds the forget classes. So another choice of
+classes trains no original model again.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from unlearning.errors import InputError
+from unlearning.files import write_atomically, write_json
+
+SPLIT_FOLDER = Path("data/split")
+MANIFEST = SPLIT_FOLDER / "manifest.json"
+FORGET = Path("data/forget.json")
+Part = Literal["all", "forget", "retain"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    ids: list[str]  # names, or paths below the data root when the images are streamed from files
+    labels: np.ndarray  # int64 (N,), original class ids in every split
+
+
+@dataclass(frozen=True)
+class Manifest:
+    source: str
+    classes: list[str]
+    image_size: int  # px
+    channels: int
+    mean: list[float]  # per channel, of pixels in 0..1
+    std: list[float]
+    root: str | None  # folder the ids are paths in; None when the pixels lie beside the manifest
+    content: str  # hash of the images: pixels when resident, names and sizes of files when streamed
+    splits: dict[str, Split]
+    forget_classes: list[int]  # empty where a stage must not know them
+
+    @property
+    def hash(self) -> str:
+        """Identify samples, labels, split and content; the forget classes are not part of it."""
+        return hashlib.sha256(_dump(self).encode()).hexdigest()[:16]
+
+    def select(self, split: str, part: Part = "all") -> np.ndarray:
+        """Return the positions, int64 (n,), of the forget or retain samples (or all) within a split."""
+        labels = self.splits[split].labels
+        forget = np.isin(labels, self.forget_classes)
+        chosen = {"all": np.ones_like(forget), "forget": forget, "retain": ~forget}[part]
+        return np.flatnonzero(chosen)
+
+
+def save_manifest(manifest: Manifest) -> None:
+    """Write both files, each atomically."""
+    write_atomically(MANIFEST, lambda temporary: temporary.write_text(_dump(manifest), encoding="utf-8"))
+    names = [manifest.classes[label] for label in manifest.forget_classes]
+    write_json(FORGET, {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": names})
+
+
+def load_manifest() -> Manifest:
+    """Read samples and forget classes; raises InputError when a file is missing, broken, or of another split."""
+    samples = load_samples()
+    chosen = _read(FORGET)
+    try:
+        split, classes = chosen["split"], chosen["forget_classes"]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{FORGET} is no choice of classes ({error}); run `dvc repro --force split`") from None
+    if split != samples.hash:
+        raise InputError(f"{FORGET} belongs to another split than {MANIFEST}; run `dvc repro --force split`")
+    return replace(samples, forget_classes=classes)
+
+
+def load_samples() -> Manifest:
+    """Read the samples only, with no class to forget; raises InputError when the file is missing or broken."""
+    fields = _read(MANIFEST)
+    try:
+        splits = {
+            name: Split(split["ids"], np.asarray(split["labels"], dtype=np.int64))
+            for name, split in fields.pop("splits").items()
+        }
+        return Manifest(**fields, splits=splits, forget_classes=[])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{MANIFEST} is not a manifest ({error}); run `dvc repro --force split`") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} not found; run `dvc repro split` first") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); run `dvc repro --force split`") from None
+    return fields
+
+
+def _dump(manifest: Manifest) -> str:
+    """One line a field: short enough to look at, and diffs name the field."""
+    fields = {key: value for key, value in vars(manifest).items() if key not in ("splits", "forget_classes")}
+    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items()]
+    splits = [
+        f'{json.dumps(name)}: {{"labels": {json.dumps(split.labels.tolist())},\n "ids": {json.dumps(split.ids)}}}'
+        for name, split in manifest.splits.items()
+    ]
+    return "{" + ",\n".join([*lines, '"splits": {' + ",\n".join(splits) + "}"]) + "}\n"

@@ -1,0 +1,37 @@
+"""Where images come from: one file a source, `load(data) -> Source`; the file's name is the value of `data.name`."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from unlearning.errors import InputError, did_you_mean
+from unlearning.params import Data
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled images of one split, in a fixed order: pixels in memory or paths of files."""
+
+    ids: list[str]  # a name per sample, unique in the split; for files the path below data.root
+    labels: np.ndarray  # int64 (N,)
+    pixels: Tensor | None  # uint8 (N, C, H, W), or None where the images are files
+    paths: list[Path] | None
+
+
+@dataclass(frozen=True)
+class Source:
+    classes: list[str]
+    train: Samples
+    test: Samples | None  # None: `data.test_fraction` of the training samples become the test split
+
+
+def load_source(data: Data) -> Source:
+    """Load the source named `data.name`; raises InputError for an unknown name."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    if data.name not in names:
+        raise InputError(f"data.name: {data.name!r} is none of {', '.join(names)}{did_you_mean(data.name, names)}")
+    source: Source = importlib.import_module(f"{__name__}.{data.name}").load(data)
+    return source

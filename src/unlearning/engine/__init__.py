@@ -1,0 +1,1 @@
+"""The one training loop: launch, precision, optimisers, resume, progress, curves."""

@@ -1,0 +1,96 @@
+"""Where a stage runs: device, precision, and how many processes share the work (torchrun, accelerate, srun)."""
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
+from torch.nn.parallel import DistributedDataParallel
+
+from unlearning.errors import InputError
+
+NARROWEST_STRIDED = 8  # channels
+
+
+@dataclass(frozen=True)
+class Launch:
+    device: torch.device
+    rank: int
+    world: int  # number of processes
+    dtype: torch.dtype  # of autocast; float32 means none
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which forward passes run."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def distribute(self, network: nn.Module) -> nn.Module:
+        """Move to the device in channels-last; with several processes, average gradients and share batch statistics."""
+        if self.device.type == "cpu":
+            refuse_wrong_gradients(network)
+        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.world == 1:
+            return network
+        if self.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        return DistributedDataParallel(network)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the rows of all processes (B, ...), with gradient: losses over the global batch stay exact."""
+        if self.world == 1:
+            return tensor
+        if not tensor.is_floating_point():
+            parts = [torch.empty_like(tensor) for _ in range(self.world)]
+            torch.distributed.all_gather(parts, tensor)
+            return torch.cat(parts)
+        return torch.cat(all_gather(tensor))
+
+    def synchronise(self) -> None:
+        """Wait until the device has done all that was asked of it, so that a clock can be read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def launch(precision: str) -> Launch:
+    """Join the processes the environment describes, and make the run deterministic.
+
+    precision: "bf16", "fp32", or "auto" for bf16 where the device computes in it natively.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by deterministic matrix products
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
+    torch.backends.cudnn.deterministic = True
+    torch.set_float32_matmul_precision("high")
+    state = PartialState()
+    bf16 = precision == "bf16" or (precision == "auto" and has_native_bf16(state.device))
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    return Launch(state.device, state.process_index, state.num_processes, dtype)
+
+
+def refuse_wrong_gradients(network: nn.Module) -> None:
+    """Raise InputError for a layer whose weight gradient oneDNN computes wrongly on the CPU.
+
+    Seen with torch 2.14 on AVX2, channels-last: 1x1 convolutions of stride 2 with fewer than 8 input channels get
+    gradients with uninitialised values in them. No timm model is that narrow unless asked to be.
+    """
+    for name, module in network.named_modules():
+        strided = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride != (1, 1)
+        if strided and module.in_channels < NARROWEST_STRIDED:
+            raise InputError(
+                f"model.kwargs: {name} is a strided 1x1 convolution of {module.in_channels} channels; its gradient is "
+                f"wrong on this CPU (a fault of oneDNN); use at least {NARROWEST_STRIDED} channels"
+            )
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Return whether the device has bf16 instructions; emulation would be slower than fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,63 @@
+"""State of an unfinished run, in a scratch folder that DVC does not know.
+
+Not a DVC output: `persist: true` would resume from a finished run under new parameters without a word. The folder's
+name holds a hash of everything the run depends on, so changed parameters, inputs or code never meet an old state.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearning.files import sha256_of, write_atomically
+
+SCRATCH = Path(".scratch")
+
+
+class ResumeState:
+    """Save, load and clear the state of one run; only tensors and plain values, read back without executing code."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "state.pt"
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the saved state atomically."""
+        write_atomically(self.path, lambda temporary: torch.save(state, temporary))
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the saved state, or None; a state that cannot be read is as good as none."""
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # a broken zip raises many types, and the run is merely started again
+            print(f"warning: {self.path} cannot be read ({error}); starting from the beginning", file=sys.stderr)
+            return None
+        return state
+
+    def clear(self) -> None:
+        """Forget the run: it is finished and saved."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def resume_state(stage: str, params: dict[str, Any], inputs: list[Path]) -> ResumeState:
+    """Return the state of this stage under exactly these parameters, input files, code and torch version."""
+    identity = {
+        "params": params,
+        "inputs": {str(path): sha256_of(path) for path in inputs if path.is_file()},
+        "code": {name: sha256_of(path) for name, path in _own_modules()},
+        "torch": torch.__version__,
+    }
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return ResumeState(SCRATCH / f"{stage.replace('@', '-')}-{key}")
+
+
+def _own_modules() -> list[tuple[str, Path]]:
+    package = __name__.partition(".")[0]
+    modules = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
+    return sorted((name, Path(file)) for name, file in modules if file and name.partition(".")[0] == package)

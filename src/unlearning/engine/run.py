@@ -1,0 +1,257 @@
+"""A run: what a program (training or unlearning) sees of data, device and time, and the loop that drives it.
+
+A program is a generator that yields one loss per optimiser step and says nothing about backward passes, precision,
+processes, progress or resuming; `drive` does these, once, for all of them.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from unlearning.data.batches import Batch, ImageSplit
+from unlearning.data.manifest import Manifest, Part
+from unlearning.engine.curves import Row
+from unlearning.engine.launch import Launch
+from unlearning.engine.optimisation import learning_rate, make_optimizer
+from unlearning.engine.resume import ResumeState
+from unlearning.engine.schedule import BatchSchedule
+from unlearning.engine.validation import validate
+from unlearning.errors import InputError
+from unlearning.models.supervision import Supervision
+from unlearning.params import Augment, Recipe
+from unlearning.seeds import derive_seed, generator
+
+CHECK_EVERY = 20  # steps between looks at the losses: each look waits for the device
+SAVE_SHARE = 0.05  # of the run's time, at most, goes into saving resume state
+
+
+@dataclass
+class Progress:
+    """What is saved beside the weights when a run is interrupted."""
+
+    epoch: int = 0  # finished epochs, over all phases
+    phase: int = 0  # which call of `optimise` is current, from 1
+    step: int = 0  # optimiser steps
+    samples: int = 0  # images that went through a forward pass with gradient
+    seconds: float = 0.0  # of training, validation and saving left out
+    rows: list[Row] = field(default_factory=list)
+
+
+class Run:
+    """Everything a program may use. `model` is the classifier that is trained and saved in the end."""
+
+    def __init__(
+        self,
+        name: str,
+        launch: Launch,
+        manifest: Manifest,
+        model: nn.Module,
+        seed: int,
+        resume: ResumeState,
+        modules: nn.ModuleDict | None = None,
+        workers: int = 0,
+    ) -> None:
+        self.name, self.launch, self.manifest, self.model, self.modules = name, launch, manifest, model, modules
+        self.seed, self.resume, self.workers = seed, resume, workers
+        self.progress = Progress()
+        self.train_split = ImageSplit(manifest, "train", launch.device, workers, launch.rank, launch.world)
+        self.schedule = BatchSchedule(manifest, self.train_split, seed, name)
+        has_validation = len(manifest.splits["validation"].labels) > 0
+        self.validation = ImageSplit(manifest, "validation", launch.device, workers) if has_validation else None
+        self.network: nn.Module = model
+        self._state = resume.load()
+        self._resumed_epoch = int(self._state["progress"]["epoch"]) if self._state else 0
+        self._epoch = 0  # of the program, counting the ones it skips
+        self._losses: list[Tensor] = []
+        self._logs: dict[str, list[Tensor]] = {}
+        self._last_finite = float("nan")
+        self._last_save = (time.monotonic(), 0.0)  # when, and how long it took
+        self._started = time.monotonic()
+
+    # ---- what a program calls -------------------------------------------------------------------------------------
+
+    def optimise(
+        self, network: nn.Module, recipe: Recipe, parameters: Iterable[nn.Parameter] | None = None
+    ) -> nn.Module:
+        """Begin a phase: train `network` (or only `parameters`) by the recipe; returns the module to call."""
+        self.progress.phase += 1
+        self.network, self.recipe = network.train(), recipe
+        distributed = self.launch.distribute(network)
+        chosen = list(parameters) if parameters is not None else [p for p in network.parameters() if p.requires_grad]
+        self._clipped = chosen
+        self.optimizer = make_optimizer(chosen, recipe)
+        self._phase_epoch, self._phase_step = self._epoch, 0
+        if self._state and self._state["progress"]["phase"] == self.progress.phase:
+            self._restore(self._state)
+        return distributed
+
+    def epochs(self, count: int, steps: int) -> Iterator[int]:
+        """Yield the numbers of `count` epochs of `steps` optimiser steps each; those done before a resume are skipped.
+
+        When an epoch's body is through, the model is validated and the state saved.
+        """
+        self._phase_steps = count * steps
+        done = min(max(self._resumed_epoch - self._epoch, 0), count)
+        self._epoch += done
+        self._phase_step = done * steps
+        bar = tqdm(
+            total=count * steps,
+            initial=done * steps,
+            desc=self.name,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not self.launch.main,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        )
+        with bar as self._bar:
+            for _ in range(done, count):
+                self._epoch += 1
+                torch.manual_seed(derive_seed(self.seed, self.name, "dropout", self._epoch))
+                yield self._epoch
+                self._finish_epoch()
+
+    def visit(self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1) -> Iterator[Batch]:
+        """Yield one shuffled pass over a part of the training split; see `BatchSchedule.visit`."""
+        for batch in self.schedule.visit(part, batch_size, augment, epoch, views):
+            self._count(batch, part)
+            yield batch
+
+    def batches(self, part: Part, recipe: Recipe) -> Iterator[Batch]:
+        """Yield the batches of all epochs of the recipe."""
+        for epoch in self.epochs(recipe.epochs, self.schedule.steps(part, recipe.batch_size)):
+            yield from self.visit(part, recipe.batch_size, recipe.augment, epoch)
+
+    def pairs(self, recipe: Recipe, retain_per_forget: int) -> Iterator[tuple[Batch, Batch]]:
+        """Yield (forget, retain) for all epochs: each forget batch meets `retain_per_forget` retain batches in turn.
+
+        An epoch is one pass over the forget set; the retain batches go on through shuffled passes of their own.
+        """
+        size, augment = recipe.batch_size, recipe.augment
+        steps = self.schedule.steps("forget", size) * retain_per_forget
+        for epoch in self.epochs(recipe.epochs, steps):
+            retain_batches = self.schedule.stream("retain", size, augment, (epoch - 1) * steps, steps)
+            for forget in self.schedule.visit("forget", size, augment, epoch):
+                for retain in islice(retain_batches, retain_per_forget):
+                    self._count(forget, "forget")
+                    self._count(retain, "retain")
+                    yield forget, retain
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return a CPU generator that depends on the run's seed, the purpose and the current step alone."""
+        return generator(self.seed, self.name, purpose, self.progress.step)
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the rows of all processes, with gradient."""
+        return self.launch.gather(tensor)
+
+    def gather_embeddings(self, points: list[Supervision]) -> list[Supervision]:
+        """Return the points with the embeddings of all processes; the logits stay this process's own."""
+        return [Supervision(self.gather(point.embedding), point.logits) for point in points]
+
+    def log(self, **values: Tensor) -> None:
+        """Note values of this step; their means over the epoch become columns of the curves."""
+        for name, value in values.items():
+            self._logs.setdefault(name, []).append(value.detach())
+
+    # ---- the loop -------------------------------------------------------------------------------------------------
+
+    def drive(self, program: Iterator[Tensor]) -> Progress:
+        """Run a program to its end and return what it cost; the trained weights are in `model`."""
+        self._started = time.monotonic()
+        while True:
+            with self.launch.autocast():
+                loss = next(program, None)
+            if loss is None:
+                break
+            self._step(loss)
+        self.model.eval()
+        return self.progress
+
+    def _step(self, loss: Tensor) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._clipped, self.recipe.clip_norm)
+        rate = learning_rate(self.recipe, self._phase_step / self._phase_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.progress.step += 1
+        self._phase_step += 1
+        self._losses.append(loss.detach())
+        self._bar.update()
+        if len(self._losses) % CHECK_EVERY == 0:
+            self._look_at_losses()
+
+    def _look_at_losses(self) -> list[float]:
+        """Fetch this epoch's losses; raises InputError at the first that is not finite, the last good state is kept."""
+        losses = torch.stack(self._losses).float().cpu()
+        finite = losses.isfinite()
+        if not finite.all():
+            first = int((~finite).int().argmax())
+            last = float(losses[first - 1]) if first else self._last_finite
+            step = self.progress.step - len(losses) + first + 1
+            raise InputError(
+                f"{self.name}: the loss became {float(losses[first])} at epoch {self._epoch}, step {step} "
+                f"(last finite loss {last:.4g}); lower its lr, or set clip_norm"
+            )
+        self._last_finite = float(losses[-1])
+        shown = {name: f"{float(values[-1]):.3f}" for name, values in self._logs.items()}
+        self._bar.set_postfix(loss=f"{self._last_finite:.3f}", **shown, refresh=False)
+        return [float(value) for value in losses]
+
+    def _finish_epoch(self) -> None:
+        losses = self._look_at_losses()
+        with self._clock_stopped():
+            row: Row = {"epoch": self._epoch, "step": self.progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
+            row["loss"] = sum(losses) / len(losses)
+            row |= {name: float(torch.stack(values).float().mean()) for name, values in self._logs.items()}
+            if self.validation is not None:
+                row |= validate(self.model, self.validation, self.manifest)
+            self.progress.rows.append(row)
+            self.progress.epoch = self._epoch
+            self._losses, self._logs = [], {}
+            if self.launch.main:
+                self._save()
+
+    @contextmanager
+    def _clock_stopped(self) -> Iterator[None]:
+        self.launch.synchronise()
+        self.progress.seconds += time.monotonic() - self._started
+        yield
+        self._started = time.monotonic()
+
+    def _save(self) -> None:
+        when, cost = self._last_save
+        if time.monotonic() - when < cost / SAVE_SHARE:
+            return
+        started = time.monotonic()
+        self.resume.save(
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "progress": vars(self.progress),
+            }
+        )
+        self._last_save = (time.monotonic(), time.monotonic() - started)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+
+    def _count(self, batch: Batch, part: Part) -> None:
+        """Count the images of all processes, and stand guard: what is called retain holds no forget image."""
+        self.progress.samples += len(batch.labels) * self.launch.world
+        labels = self.manifest.splits["train"].labels[batch.positions.numpy()]
+        if part == "retain" and np.isin(labels, self.manifest.forget_classes).any():
+            raise AssertionError(f"{self.name}: a retain batch holds a forget image; the split is broken")

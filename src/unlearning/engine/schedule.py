@@ -1,0 +1,38 @@
+"""Which images meet in which step: shuffled passes over the parts of the training split, named by epoch alone.
+
+Nothing here remembers anything: epoch e has the same batches whether or not the run was interrupted before it.
+"""
+
+from collections.abc import Iterator
+
+from unlearning.data.batches import Batch, ImageSplit, Plan, shuffled
+from unlearning.data.manifest import Manifest, Part
+from unlearning.params import Augment
+
+
+class BatchSchedule:
+    """The training split as epochs of batches for one run."""
+
+    def __init__(self, manifest: Manifest, images: ImageSplit, *seed: int | str) -> None:
+        self.images, self.seed = images, seed
+        parts: tuple[Part, ...] = ("all", "forget", "retain")
+        self.positions = {part: manifest.select("train", part) for part in parts}
+
+    def steps(self, part: Part, batch_size: int) -> int:
+        """Return the number of full batches in one pass over a part; at least one."""
+        return max(1, len(self.positions[part]) // batch_size)
+
+    def visit(self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1) -> Iterator[Batch]:
+        """Yield one pass; with several views each batch holds its images `views` times over, differently augmented."""
+        plans = [Plan(plan.positions.repeat(views), plan.seed) for plan in self._pass(part, batch_size, epoch)]
+        return self.images.batches(plans, augment)
+
+    def stream(self, part: Part, batch_size: int, augment: Augment, first: int, count: int) -> Iterator[Batch]:
+        """Yield batches number first ... first + count - 1 of endless passes over a part."""
+        steps = self.steps(part, batch_size)
+        passes = range(first // steps, (first + count - 1) // steps + 1)
+        plans = [plan for number in passes for plan in self._pass(part, batch_size, number)]
+        return self.images.batches(plans[first % steps :][:count], augment)
+
+    def _pass(self, part: Part, batch_size: int, number: int) -> list[Plan]:
+        return shuffled(self.positions[part], batch_size, *self.seed, part, number)

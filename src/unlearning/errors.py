@@ -1,0 +1,24 @@
+"""Errors that are the user's to mend: one clear sentence, exit code 1, no traceback."""
+
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+
+
+class InputError(Exception):
+    """Something given from outside is wrong; the message names it, says what was expected and what to do."""
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return " (did you mean 'x'?)" for the nearest known word, or an empty string."""
+    near = get_close_matches(word, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's main function; print an InputError as one line to stderr and exit with code 1."""
+    try:
+        main()
+    except (InputError, PermissionError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,1 @@
+"""What is looked at: one forward pass over a split, and the tail of a network after one layer."""

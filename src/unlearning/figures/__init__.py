@@ -1,0 +1,1 @@
+"""The table and the pictures that a person looks at."""

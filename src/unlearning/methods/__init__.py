@@ -1,0 +1,35 @@
+"""Unlearning methods: one file each, found by its name in `methods:` of params.yaml.
+
+A method file has a class `Config(Recipe)`, its block of params.yaml, and a generator `unlearn(run, cfg)` that yields
+one loss per optimiser step (README, "Your own method").
+"""
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from unlearning.engine.run import Run
+from unlearning.errors import InputError, did_you_mean
+from unlearning.params import Recipe, known_methods, load_block
+
+
+def method_config(name: str, path: Path = Path("params.yaml")) -> Recipe:
+    """Return the checked parameters of a method; raises InputError naming a wrong key or an unknown method."""
+    config: Recipe = load_block(_module(name).Config, name, path)
+    return config
+
+
+def method_program(name: str) -> Callable[[Run, Any], Iterator[Tensor]]:
+    """Return the method's `unlearn`; raises InputError for an unknown method."""
+    program: Callable[[Run, Any], Iterator[Tensor]] = _module(name).unlearn
+    return program
+
+
+def _module(name: str) -> Any:
+    if name not in known_methods():
+        hint = did_you_mean(name, known_methods())
+        raise InputError(f"methods: there is no src/unlearning/methods/{name}.py{hint}; write it or drop the name")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,38 @@
+"""H-Mean: the paper's one number for a method (Eq. 4-5)."""
+
+IDI_FLOOR = 0.1  # clip bound of 1 - |IDI|; reproduces the paper's 18 published rows to 0.01
+
+
+def h_mean(scores: dict[str, float]) -> float:
+    """Return the harmonic mean of scores in percent; 0 when one of them is 0 or below (`vanishing` says which).
+
+    Raises ValueError when there is no score.
+    """
+    if not scores:
+        raise ValueError("H-Mean of no scores")
+    if vanishing(scores):
+        return 0.0
+    return len(scores) / sum(1 / score for score in scores.values())
+
+
+def normalised_scores(metrics: dict[str, float], knn_gaps: dict[str, float] | None = None) -> dict[str, float]:
+    """Return the scores, percent, larger is better, of the metrics that exist (Eq. 5).
+
+    metrics: keys of metrics/models/<model>.json; knn_gaps: {set: gap to the retrained model in points}.
+    """
+    rules = {
+        "forget_acc": lambda value: 100 - value,
+        "test_forget_acc": lambda value: 100 - value,
+        "cka": lambda value: 100 - value,
+        "retain_acc": lambda value: value,
+        "test_retain_acc": lambda value: value,
+        "idi": lambda value: 100 * min(max(1 - abs(value), IDI_FLOOR), 1),
+    }
+    scores = {name: rule(metrics[name]) for name, rule in rules.items() if name in metrics}
+    gaps = {f"knn.{name}": 100 - abs(gap) for name, gap in (knn_gaps or {}).items()}
+    return scores | gaps
+
+
+def vanishing(scores: dict[str, float]) -> list[str]:
+    """Return the names of the scores that are 0 or below and so make the harmonic mean 0."""
+    return [name for name, score in scores.items() if score <= 0]

@@ -1,0 +1,138 @@
+"""Mutual information between a layer's features and "is it a forget sample", by the InfoNCE bound (for IDI).
+
+Jeon et al. (arXiv 2405.17878), as EC B.6 uses it; no official code was found. The critic is f(z) . g(y): f is a
+trainable copy of the layers after the one measured plus a projection to R^d, g two trainable vectors.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unlearning.evaluation.tail import Tail
+from unlearning.params import IDI
+from unlearning.seeds import derive_seed, generator
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Lower bounds of I(Z; Y) in nats, of one layer of one model."""
+
+    held_out: float  # on samples the critic was not fitted on, at the epoch where this is largest
+    train: float  # on the fitted samples, at the same epoch
+
+
+def info_nce(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return mean_i log( exp(s_i,y_i) / (1/K sum_j exp(s_i,y_j)) ) in nats, a scalar.
+
+    scores (K, 2): s_iy = f(z_i) . g(y); labels (K,) in {0, 1}. As y takes two values the inner mean is
+    p_0 exp(s_i0) + p_1 exp(s_i1) with p the batch's label frequencies: O(K), and the bound is H(p) minus the
+    cross-entropy of a logistic classifier, hence at most H(p) <= log 2.
+    """
+    frequencies = torch.bincount(labels, minlength=2) / len(labels)
+    own = scores.gather(1, labels[:, None])[:, 0]
+    return (own - torch.logsumexp(scores + frequencies.log(), dim=1)).mean()
+
+
+def label_entropy(labels: Tensor) -> float:
+    """Return H(Y) in nats, the largest value the bound can take."""
+    frequencies = torch.bincount(labels, minlength=2).double() / len(labels)
+    return -sum(p * math.log(p) for p in frequencies.tolist() if p > 0)
+
+
+class Critic(nn.Module):
+    """s_y(z) = f(z) . g(y) for both labels."""
+
+    def __init__(self, model: nn.Module, layer: str, dimension: int) -> None:
+        super().__init__()
+        self.tail = Tail(model, layer)
+        width = int(model.get_classifier().in_features)  # type: ignore[operator]
+        self.projection = nn.Linear(width, dimension)
+        # Zero vectors: the untrained critic knows nothing and its estimate is exactly 0.
+        self.label_vectors = nn.Parameter(torch.zeros(2, dimension))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return scores (B, 2) for the layer's raw outputs of B samples."""
+        embedding: Tensor = self.projection(self.tail(features))
+        return embedding @ self.label_vectors.T
+
+
+def mutual_information(
+    model: nn.Module, layer: str, features: Tensor, labels: Tensor, cfg: IDI, trial: int, device: torch.device
+) -> Estimate:
+    """Fit a critic on part of the samples and return its bound on the rest, and on the part.
+
+    features: raw outputs of `layer`, (n, ...); labels (n,): 1 = forget, 0 = retain, about balanced. The critic is
+    stopped at its best value on held-out samples: later it memorises, and the estimates part.
+    """
+    torch.manual_seed(derive_seed(cfg.seed, "critic", trial))
+    fitted, held_out = _split(labels, cfg, trial)
+    critic = Critic(model, layer, cfg.dimension).to(device)
+    optimizer = torch.optim.Adam(
+        [
+            {"params": critic.tail.late_parameters() + list(critic.projection.parameters()), "lr": cfg.lr_features},
+            {"params": [critic.label_vectors], "lr": cfg.lr_labels},
+        ]
+    )
+    best = Estimate(0.0, 0.0)  # of the untrained critic
+    for epoch in range(cfg.epochs):
+        _fit_epoch(critic, optimizer, features, labels, fitted, cfg, (trial, epoch), device)
+        value = _bound(critic, features, labels, held_out, cfg.batch_size, device)
+        if value > best.held_out:
+            best = Estimate(value, _bound(critic, features, labels, fitted, cfg.batch_size, device))
+    return best
+
+
+def _fit_epoch(
+    critic: Critic,
+    optimizer: torch.optim.Optimizer,
+    features: Tensor,
+    labels: Tensor,
+    fitted: Tensor,
+    cfg: IDI,
+    seed: tuple[int, int],
+    device: torch.device,
+) -> None:
+    critic.train()
+    order = fitted[torch.randperm(len(fitted), generator=generator(cfg.seed, "critic order", *seed))]
+    size = min(cfg.batch_size, len(order))
+    for batch in order[: len(order) - len(order) % size].split(size)[: cfg.max_steps_per_epoch]:
+        optimizer.zero_grad(set_to_none=True)
+        loss = -info_nce(critic(features[batch].to(device)), labels[batch].to(device))
+        loss.backward()
+        optimizer.step()
+
+
+@torch.no_grad()
+def _bound(
+    critic: Critic, features: Tensor, labels: Tensor, samples: Tensor, batch_size: int, device: torch.device
+) -> float:
+    critic.eval()
+    scores = torch.cat([critic(features[batch].to(device)) for batch in samples.split(batch_size)])
+    return float(info_nce(scores.double().cpu(), labels[samples]))
+
+
+def _split(labels: Tensor, cfg: IDI, trial: int) -> tuple[Tensor, Tensor]:
+    """Return (fitted, held-out) positions, each with the label frequencies of the whole."""
+    fitted, held_out = [], []
+    for label in (0, 1):
+        samples = torch.nonzero(labels == label)[:, 0]
+        order = samples[torch.randperm(len(samples), generator=generator(cfg.seed, "held out", trial, label))]
+        count = max(1, round(cfg.held_out * len(order)))
+        held_out.append(order[:count])
+        fitted.append(order[count:])
+    return torch.cat(fitted), torch.cat(held_out)
+
+
+def measure_layers(
+    model: nn.Module, maps: dict[str, Tensor], labels: Tensor, cfg: IDI, device: torch.device
+) -> dict[str, list[dict[str, float]]]:
+    """Return {layer: [{"held_out": nats, "train": nats}, one per trial]} for the raw outputs of each layer."""
+    model = model.float().to(device)
+    return {
+        layer: [
+            vars(mutual_information(model, layer, features, labels, cfg, trial, device)) for trial in range(cfg.trials)
+        ]
+        for layer, features in maps.items()
+    }

@@ -1,0 +1,166 @@
+"""Any timm classifier, with a small-image stem and weights from timm or a local file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from unlearning.data.manifest import Manifest
+from unlearning.errors import InputError, did_you_mean
+from unlearning.params import Model
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build the network again; written into every checkpoint."""
+
+    name: str  # timm's
+    kwargs: dict[str, Any]  # of timm.create_model
+    small_stem: int | None  # stride of the 3x3 stem
+    classes: int
+    channels: int
+    image_size: int
+
+
+def architecture(model: Model, manifest: Manifest) -> Architecture:
+    """Return the architecture that params.yaml asks for on this data."""
+    kwargs = dict(model.kwargs)
+    return Architecture(
+        model.name, kwargs, model.small_stem, len(manifest.classes), manifest.channels, manifest.image_size
+    )
+
+
+def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Module:
+    """Build the classifier; `pretrained` is True for timm's weights or the path of a local file.
+
+    Raises InputError for an unknown name, arguments that timm refuses, or weights that do not fit.
+    """
+    if not timm.is_model(architecture.name):
+        hint = did_you_mean(architecture.name, timm.list_models())
+        raise InputError(f"model.name: timm has no model {architecture.name!r}{hint}")
+    if pretrained is True and not timm.is_model_pretrained(architecture.name):
+        raise InputError(
+            f"model.pretrained: timm has no weights of {architecture.name!r}; set it to false or give the path of a "
+            "local file"
+        )
+    try:
+        model: nn.Module = timm.create_model(
+            architecture.name,
+            pretrained=pretrained is True,
+            num_classes=architecture.classes,
+            in_chans=architecture.channels,
+            **architecture.kwargs,
+        )
+    except OSError as error:
+        raise InputError(
+            f"model.pretrained: the weights of {architecture.name} could not be downloaded ({error}); "
+            "give the path of a local file instead"
+        ) from None
+    except Exception as error:  # the constructors check little: a wrong argument can raise nearly anything
+        raise InputError(
+            f"model.kwargs: timm cannot build {architecture.name} with {architecture.kwargs} "
+            f"({type(error).__name__}: {error})"
+        ) from None
+    if architecture.small_stem is not None:
+        shrink_stem(model, architecture.small_stem)
+    if isinstance(pretrained, str):
+        load_pretrained(model, Path(pretrained))
+    return model
+
+
+def shrink_stem(model: nn.Module, stride: int) -> None:
+    """Replace the first convolution by a 3x3 of the given stride and remove the max-pool after it, in place.
+
+    Raises InputError for models without a convolutional stem, such as ViT and Swin.
+    """
+    name, first = next((name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
+    if "patch_embed" in name:
+        raise InputError(
+            f"model.small_stem: {type(model).__name__} starts with patches, not with a convolutional stem; "
+            "set it to null and use model.kwargs (patch_size, img_size)"
+        )
+    stem = nn.Conv2d(first.in_channels, first.out_channels, 3, stride, padding=1, bias=first.bias is not None)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
+    model.set_submodule(name, stem)
+    if isinstance(getattr(model, "maxpool", None), nn.Module):
+        model.maxpool = nn.Identity()
+
+
+def load_pretrained(model: nn.Module, path: Path) -> None:
+    """Load weights to start training from; a classifier or stem of another shape keeps its fresh weights.
+
+    Raises InputError when the file is missing or is of another architecture.
+    """
+    weights = read_weights(path)
+    own = model.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    unmatched = sorted((set(own) | set(weights)) - set(fitting))
+    replaceable = _replaceable(model)
+    wrong = [key for key in unmatched if not key.startswith(replaceable) and "num_batches_tracked" not in key]
+    if wrong:
+        raise InputError(
+            f"{path} (model.pretrained) does not fit {type(model).__name__}: no match for {wrong[0]} and "
+            f"{len(wrong) - 1} more; give weights of the same architecture"
+        )
+    model.load_state_dict(fitting, strict=False)
+
+
+def load_exactly(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
+    """Load weights that must fit in every name and shape; raises InputError naming the first that does not."""
+    own = model.state_dict()
+    wrong = sorted(
+        key
+        for key in set(own) | set(weights)
+        if key not in own or key not in weights or own[key].shape != weights[key].shape
+    )
+    if wrong:
+        key = wrong[0]
+        found = tuple(weights[key].shape) if key in weights else "nothing"
+        expected = tuple(own[key].shape) if key in own else "nothing"
+        raise InputError(
+            f"{path} is a checkpoint of another architecture or class list: {key} has {found}, expected {expected}, "
+            f"and {len(wrong) - 1} more differ; check model.name, model.kwargs and model.small_stem"
+        )
+    model.load_state_dict(weights)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file or a timm-compatible checkpoint (read as data only, never executed)."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint file {path}; check the path")
+    try:
+        weights: dict[str, Tensor] = load_state_dict(str(path), use_ema=False, device="cpu", weights_only=True)
+    except Exception as error:  # a broken file can raise nearly anything; all of it means the same to the user
+        raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})") from None
+    other = next((key for key, value in weights.items() if not isinstance(value, Tensor)), None)
+    if other is not None:
+        raise InputError(f"{path} holds {other!r}, which is no weight; save the model's state_dict() alone")
+    return weights
+
+
+def _replaceable(model: nn.Module) -> tuple[str, ...]:
+    """Names of the classifier and of the first convolution."""
+    classifier = next(name for name, module in model.named_modules() if module is classifier_of(model))
+    stem = next(name for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
+    return (classifier + ".", stem + ".")
+
+
+def classifier_of(model: nn.Module) -> nn.Module:
+    """Return the final linear layer; raises InputError when the model has none or several."""
+    classifier = model.get_classifier()  # type: ignore[operator]  # a method of every timm model
+    if not isinstance(classifier, nn.Linear):
+        raise InputError(f"model.name: {type(model).__name__} has no single linear classifier; choose another model")
+    return classifier
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Return the number of trainable and frozen parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Make a module a fixed function: eval mode, no gradients; returns it."""
+    return module.eval().requires_grad_(False)

@@ -1,0 +1,152 @@
+"""Checkpoints: safetensors with a header that says how to rebuild the model and refuses a wrong one."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unlearning.data.manifest import Manifest
+from unlearning.errors import InputError
+from unlearning.files import write_atomically
+from unlearning.models.backbone import Architecture, build, load_exactly
+from unlearning.models.ec_modules import ec_modules
+
+FORMAT = "unlearning-1"
+HEADER = "unlearning"  # one metadata key: safetensors writes several in no fixed order, and bytes must not depend on it
+MODEL, MODULES = "model.", "modules."
+
+
+@dataclass(frozen=True)
+class Header:
+    architecture: Architecture
+    classes: list[str]
+    forget_classes: list[int]  # empty for a model that was made without knowing them
+    mean: list[float]
+    std: list[float]
+    split: str  # hash of the manifest: samples, labels, content
+    stage: str  # which stage wrote it, e.g. "unlearn@ec"
+    params: dict[str, Any]  # the stage's own block of params.yaml
+    source: str | None = None  # SHA-256 of a checkpoint that the user gave, where the model comes from one
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    header: Header
+    model: nn.Module
+    modules: nn.ModuleDict | None  # EC modules, in models/ec_modules.safetensors only
+
+
+def new_header(
+    architecture: Architecture, manifest: Manifest, stage: str, params: dict[str, Any], source: str | None = None
+) -> Header:
+    """Return the header of a model trained or unlearned on this split."""
+    return Header(
+        architecture,
+        manifest.classes,
+        manifest.forget_classes,
+        manifest.mean,
+        manifest.std,
+        manifest.hash,
+        stage,
+        params,
+        source,
+    )
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically; the same weights and header give the same bytes."""
+    tensors = _named(MODEL, checkpoint.model)
+    if checkpoint.modules is not None:
+        tensors |= _named(MODULES, checkpoint.modules)
+    header = json.dumps({"format": FORMAT, **asdict(checkpoint.header)}, sort_keys=True)
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata={HEADER: header}))
+
+
+def load_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
+    """Rebuild the model of a checkpoint on the CPU, in eval mode.
+
+    Raises InputError when the file is missing, broken, or belongs to other classes or another split.
+    """
+    header, tensors = read_header(path), _read_tensors(path)
+    if header is None:
+        raise InputError(f"{path} has no header of this pipeline; give it as original.checkpoint instead")
+    _refuse_other_data(path, header, manifest)
+    model = build(header.architecture)
+    load_exactly(model, _with_prefix(tensors, MODEL), path)
+    model.eval()
+    weights = _with_prefix(tensors, MODULES)
+    if not weights:
+        return Checkpoint(header, model, None)
+    modules = ec_modules(model)
+    load_exactly(modules, weights, path)
+    return Checkpoint(header, model, modules)
+
+
+def read_header(path: Path) -> Header | None:
+    """Return the header, or None for a safetensors file (or another format) that this pipeline did not write.
+
+    Raises InputError when the file is missing.
+    """
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; run the stage that makes it, or `dvc checkout`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER)
+    except SafetensorError:
+        return None
+    if text is None:
+        return None
+    fields = json.loads(text)
+    if fields.pop("format") != FORMAT:
+        raise InputError(f"{path} was written by another version of this pipeline; rebuild it with `dvc repro --force`")
+    fields["architecture"] = Architecture(**fields["architecture"])
+    return Header(**fields)
+
+
+def model_weights(path: Path) -> dict[str, Tensor]:
+    """Return the classifier's weights of a checkpoint of this pipeline."""
+    return _with_prefix(_read_tensors(path), MODEL)
+
+
+def _refuse_other_data(path: Path, header: Header, manifest: Manifest) -> None:
+    if header.classes != manifest.classes:
+        raise InputError(f"{path} was trained on other classes than data/split/manifest.json lists; rebuild it")
+    if header.split != manifest.hash:
+        raise InputError(
+            f"{path} belongs to split {header.split}, data/split/manifest.json is split {manifest.hash}; "
+            "run `dvc repro` so that every model comes from the same split"
+        )
+    if header.forget_classes and manifest.forget_classes and header.forget_classes != manifest.forget_classes:
+        raise InputError(
+            f"{path} was made to forget the classes {header.forget_classes}, data/forget.json names "
+            f"{manifest.forget_classes}; run `dvc repro`"
+        )
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise InputError(f"{path} is broken ({error}); remove it and run `dvc checkout` or `dvc repro`") from None
+
+
+def _named(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    return {prefix + name: _plain(tensor) for name, tensor in sorted(module.state_dict().items())}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return (
+        tensor.detach()
+        .to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
+        .clone(memory_format=torch.contiguous_format)
+    )
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,239 @@
+"""Typed, validated view of params.yaml: the one place where the shape of every value is written down.
+
+Values live in params.yaml alone: no default is repeated here. `python -m unlearning.check` checks the whole file.
+"""
+
+import importlib.util
+import math
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from unlearning.errors import InputError, did_you_mean
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Scalar = bool | int | float | str | None
+
+
+class Block(BaseModel):
+    """A block of params.yaml: every key required, unknown keys and wrong types refused, values immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Data(Block):
+    name: str
+    root: str
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    validation_fraction: Fraction
+    seed: int
+    image_size: Annotated[int, Field(ge=4)]
+    mean: list[float] | None
+    std: list[Positive] | None
+    resident_gb: NonNegative
+    workers: Annotated[int, Field(ge=0)]
+
+
+class Forget(Block):
+    scenario: str
+    count: Count
+    seed: int
+    classes: list[int | str]
+    file: str | None
+
+
+class Model(Block):
+    name: str
+    kwargs: dict[str, Scalar | list[Scalar]]
+    small_stem: Literal[1, 2] | None
+    pretrained: bool | str
+
+
+class Reference(Block):
+    checkpoint: str | None
+    sha256: str | None
+
+
+class Augment(Block):
+    padding: Annotated[int, Field(ge=0)]
+    min_area: Annotated[float, Field(gt=0, le=1)]
+    flip: Probability
+    jitter: Annotated[float, Field(ge=0, lt=1)]
+    grayscale: Probability
+
+
+class Recipe(Block):
+    """How a network is optimised: shared by training, EC-module pre-training and every unlearning method."""
+
+    epochs: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    optimizer: str
+    lr: Positive
+    momentum: Fraction
+    weight_decay: NonNegative
+    schedule: str
+    warmup: Fraction
+    clip_norm: Positive | None
+    augment: Augment
+
+
+class Train(Recipe):
+    label_smoothing: Fraction
+
+
+class PretrainEC(Recipe):
+    tau: Positive
+
+
+class Start(Block):
+    start: Literal["original", "ec_modules"]
+
+
+class Evaluate(Block):
+    batch_size: Count
+    layers: list[str] | None
+
+
+class IDI(Block):
+    layers: list[str] | None
+    max_samples: Annotated[int, Field(ge=8)]
+    held_out: Annotated[float, Field(gt=0, lt=1)]
+    estimate: Literal["held_out", "train"]
+    dimension: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Count
+    max_steps_per_epoch: Count
+    lr_features: Positive
+    lr_labels: Positive
+    trials: Count
+    floor: Positive
+    seed: int
+
+
+class Params(Block):
+    """The blocks that every run shares; each method's own block is read by `method_config`."""
+
+    seed: int
+    precision: Literal["auto", "bf16", "fp32"]
+    data: Data
+    forget: Forget
+    model: Model
+    original: Reference
+    retrained: Reference
+    train: Train
+    pretrain_ec: PretrainEC
+    methods: dict[str, Start]
+    headline: str
+    evaluate: Evaluate
+    idi: IDI
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_have_files(cls, methods: dict[str, Start]) -> dict[str, Start]:
+        for name in methods:
+            if name not in known_methods():
+                hint = did_you_mean(name, known_methods())
+                raise ValueError(f"no file src/unlearning/methods/{name}.py{hint}")
+        return methods
+
+    @model_validator(mode="after")
+    def _headline_is_a_row(self) -> "Params":
+        rows = [*REFERENCES, *self.methods]
+        if self.headline not in rows:
+            hint = did_you_mean(self.headline, rows)
+            raise ValueError(f"headline: {self.headline!r} is none of the models {', '.join(rows)}{hint}")
+        return self
+
+
+REFERENCES = ("original", "retrained")
+AnyBlock = TypeVar("AnyBlock", bound=Block)
+
+
+def known_methods() -> list[str]:
+    """Return the names of the method files, sorted."""
+    spec = importlib.util.find_spec("unlearning.methods")
+    folders = (spec and spec.submodule_search_locations) or []
+    return sorted(path.stem for folder in folders for path in Path(folder).glob("[a-z]*.py"))
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check params.yaml.
+
+    Raises InputError naming the key of every unknown, missing or wrong value.
+    """
+    values = _read(path)
+    methods = values.get("methods")
+    for name in methods if isinstance(methods, dict) else ():
+        if name not in values:
+            raise InputError(f"{path}: methods: {name!r} has no block {name!r} with its parameters; add one")
+    own = {key: value for key, value in values.items() if key in Params.model_fields or key not in known_methods()}
+    return _checked(Params, own, path, prefix="")
+
+
+def load_block(kind: type[AnyBlock], name: str, path: Path = Path("params.yaml")) -> AnyBlock:
+    """Read and check one top-level block, such as a method's own; raises InputError like `load_params`."""
+    values = _read(path)
+    if name not in values:
+        raise InputError(f"{path}: the block {name!r} is missing; add it with its parameters")
+    return _checked(kind, values[name], path, prefix=f"{name}.")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} not found; run from the root of the repository") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} should hold keys and values, but holds {type(values).__name__}")
+    return values
+
+
+def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> AnyBlock:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_sentence(kind, problem, prefix) for problem in error.errors()]
+        raise InputError(f"{path}: " + "; ".join(problems)) from None
+
+
+def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
+    key = prefix + ".".join(str(part) for part in problem["loc"])
+    given = problem["input"]
+    if problem["type"] == "extra_forbidden":
+        siblings = list(_block_at(kind, problem["loc"][:-1]).model_fields)
+        return f"{key}: unknown key{did_you_mean(str(problem['loc'][-1]), siblings)}"
+    if problem["type"] == "missing":
+        return f"{key}: this key is missing"
+    if problem["type"] in ("float_type", "int_type") and isinstance(given, str) and _is_number(given):
+        return f"{key}: YAML reads {given!r} as text, a number was expected; write {Decimal(given):f}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
+    return f"{key}: {message}" + ("" if isinstance(given, dict) else f", not {given!r}")
+
+
+def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseModel]:
+    block: type[BaseModel] = kind
+    for part in location:
+        field = block.model_fields.get(str(part))
+        annotation = field.annotation if field else Start
+        block = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Start
+    return block
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

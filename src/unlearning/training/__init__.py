@@ -1,0 +1,1 @@
+"""Programs that train rather than unlearn: the classifiers and the EC modules."""

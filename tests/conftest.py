@@ -1,0 +1,68 @@
+"""A world small enough for a test: twelve-pixel images of six classes, of which two are to be forgotten."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from unlearning.data.batches import save_pixels
+from unlearning.data.manifest import Manifest, Split, save_manifest
+from unlearning.engine.launch import launch
+from unlearning.engine.resume import ResumeState
+from unlearning.engine.run import Run
+from unlearning.models.backbone import Architecture, build
+from unlearning.params import Augment
+
+CLASSES, SIZE = 6, 8
+SHAPE = Architecture("resnet18", {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 16]}, 1, CLASSES, 1, SIZE)
+NO_AUGMENT = Augment(padding=0, min_area=1.0, flip=0.0, jitter=0.0, grayscale=0.0)
+RECIPE = {
+    "epochs": 2,
+    "batch_size": 8,
+    "optimizer": "sgd",
+    "lr": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "schedule": "cosine",
+    "warmup": 0.0,
+    "clip_norm": None,
+    "augment": NO_AUGMENT.model_copy(update={"jitter": 0.2}),
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    """Write a split into an empty folder, go there, and return its manifest; classes differ in brightness by row."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    splits = {}
+    for name, per_class in (("train", 16), ("validation", 3), ("test", 4)):
+        labels = random.permutation(np.repeat(np.arange(CLASSES), per_class))
+        pixels = random.integers(0, 120, (len(labels), 1, SIZE, SIZE))
+        pixels[np.arange(len(labels)), 0, labels] += 130
+        save_pixels(name, torch.from_numpy(pixels.astype(np.uint8)))
+        splits[name] = Split([f"{name}{i}" for i in range(len(labels))], labels)
+    names = [f"class{label}" for label in range(CLASSES)]
+    manifest = Manifest("test", names, SIZE, 1, [0.3], [0.3], None, "content", splits, forget_classes=[1, 4])
+    save_manifest(manifest)
+    return manifest
+
+
+@pytest.fixture
+def make_run(world: Manifest) -> Callable[..., Run]:
+    """Return a function that makes a run with a fresh small network; equal arguments make equal runs."""
+
+    def make(name: str = "test", modules: nn.ModuleDict | None = None, folder: str = "scratch", seed: int = 0) -> Run:
+        torch.manual_seed(seed)
+        resume = ResumeState(Path(folder))
+        return Run(name, launch("fp32"), world, build(SHAPE), seed, resume, modules)
+
+    return make
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return a copy of all parameters and buffers."""
+    return {name: value.clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unlearning.data.images import fit, read_all, read_image
+from unlearning.errors import InputError
+
+WriteImage = Callable[..., Path]
+COLOURS = np.array([[[250, 10, 20], [0, 200, 100]], [[30, 30, 240], [128, 128, 128]]], dtype=np.uint8)
+
+
+def test_colour_keeps_its_channels_and_orientation(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / "x.png")
+    image = read_image(tmp_path / "x.png")
+    assert image.dtype == torch.uint8
+    assert image.permute(1, 2, 0).tolist() == COLOURS.tolist()
+
+
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+    Image.fromarray(COLOURS[:, :, 0]).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png").tolist() == [COLOURS[:, :, 0].tolist()] * 3
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    values = np.array([[0, 255, 256], [257, 32768, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png").tolist() == [[[0, 0, 1], [1, 128, 255]]] * 3
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA"])
+def test_every_mode_of_png_becomes_three_channels(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(COLOURS).convert(mode).save(tmp_path / "x.png")
+    with Image.open(tmp_path / "x.png") as file:
+        assert file.mode == mode
+        expected = np.array(file.convert("RGB"))
+    assert read_image(tmp_path / "x.png").permute(1, 2, 0).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.jpeg", "x.JPG", "x.webp"])
+def test_lossy_formats_are_read(tmp_path: Path, name: str) -> None:
+    blocks = COLOURS.repeat(16, axis=0).repeat(16, axis=1)
+    Image.fromarray(blocks).save(tmp_path / name, quality=95)
+    difference = read_image(tmp_path / name).permute(1, 2, 0).numpy().astype(int) - blocks
+    assert difference.shape == (32, 32, 3)
+    assert np.abs(difference).mean() < 5
+
+
+def test_a_photograph_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((16, 32, 3), dtype=np.uint8)
+    pixels[:, :16] = 255
+    Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
+    image = read_image(tmp_path / "x.jpg")
+    assert image.shape == (3, 32, 16)
+    assert image[:, 2:14].min() > 240
+    assert image[:, 18:30].max() < 15
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 24), (31, 9), (100, 64), (1, 1), (3, 200)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_of_any_size_fit(shape: tuple[int, int], channels: int) -> None:
+    image = torch.full((channels, *shape), 77, dtype=torch.uint8)
+    assert torch.equal(fit(image, 8), torch.full((channels, 8, 8), 77, dtype=torch.uint8))
+
+
+def test_an_image_of_the_right_size_is_not_touched() -> None:
+    image = torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(fit(image, 8), image)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_the_centre_of_the_longer_side_is_kept(wide: bool) -> None:
+    image = torch.zeros(1, 16, 48, dtype=torch.uint8)
+    image[..., 16:32] = 200
+    fitted = fit(image if wide else image.transpose(1, 2), 8)
+    assert fitted.shape == (1, 8, 8)
+    assert fitted[0, 2:6, 2:6].eq(200).all()
+    assert fitted.float().mean() > 180
+
+
+def test_scaling_down_does_not_alias() -> None:
+    checkerboard = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255).to(torch.uint8)[None]
+    fitted = fit(checkerboard, 8)
+    assert fitted.min() > 110
+    assert fitted.max() < 145
+
+
+def test_reading_all_keeps_the_order(tmp_path: Path, write_image: WriteImage) -> None:
+    paths = [write_image(tmp_path / f"{i}.png", (8 + i, 9), seed=i, grey=i % 2 == 0) for i in range(6)]
+    images = read_all(paths[::-1], 8)
+    assert images.shape == (6, 3, 8, 8)
+    assert images.dtype == torch.uint8
+    for image, path in zip(images, paths[::-1], strict=True):
+        assert torch.equal(image, fit(read_image(path), 8))
+
+
+def test_one_unreadable_image_is_named(tmp_path: Path, write_image: WriteImage, unreadable: bytes) -> None:
+    paths = [write_image(tmp_path / f"{i}.png") for i in range(3)]
+    paths[1].write_bytes(unreadable)
+    with pytest.raises(InputError) as caught:
+        read_all(paths, 8)
+    assert str(caught.value) == f"cannot read the image {paths[1]}; repair or remove it"
+
+
+@pytest.mark.parametrize("broken", [[0, 1], [2, 3, 5], [0, 1, 2, 3, 4, 5]])
+def test_the_first_of_several_unreadable_images_is_named_with_how_many_more(
+    tmp_path: Path, write_image: WriteImage, broken: list[int]
+) -> None:
+    paths = [write_image(tmp_path / f"{i}.png") for i in range(6)]
+    for number in broken:
+        paths[number].write_bytes(b"")
+    with pytest.raises(InputError) as caught:
+        read_all(paths, 8)
+    assert f"cannot read the image {paths[broken[0]]} and {len(broken) - 1} more;" in str(caught.value)
+
+
+def test_a_file_that_vanished_is_named(tmp_path: Path, write_image: WriteImage) -> None:
+    with pytest.raises(InputError, match=r"cannot read the image .*gone\.png;"):
+        read_all([write_image(tmp_path / "a.png"), tmp_path / "gone.png"], 8)

@@ -1,0 +1,173 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unlearning.data.manifest import FORGET, MANIFEST, Manifest, Split, load_manifest, load_samples, save_manifest
+from unlearning.errors import InputError
+
+LABELS = {"train": [2, 0, 1, 2, 0, 1, 1], "validation": [0, 1, 2], "test": [1, 1, 0, 2]}
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
+    monkeypatch.chdir(tmp_path)
+    splits = {
+        name: Split([f"{name}/caf\u00e9 {i}.png" for i in range(len(labels))], np.array(labels, dtype=np.int64))
+        for name, labels in LABELS.items()
+    }
+    names = ["cat", "dog", "caf\u00e9"]
+    return Manifest("image_folder", names, 8, 3, [0.1, 0.2, 0.3], [0.25, 0.3, 1.0], "images", "abc", splits, [0, 2])
+
+
+def assert_same(left: Manifest, right: Manifest) -> None:
+    assert {**vars(left), "splits": None} == {**vars(right), "splits": None}
+    assert list(left.splits) == list(right.splits)
+    for name, split in left.splits.items():
+        assert split.ids == right.splits[name].ids
+        assert split.labels.dtype == right.splits[name].labels.dtype == np.int64
+        assert split.labels.tolist() == right.splits[name].labels.tolist()
+
+
+def test_round_trip(manifest: Manifest) -> None:
+    save_manifest(manifest)
+    assert_same(load_manifest(), manifest)
+
+
+def test_round_trip_of_resident_pixels_and_an_empty_split(manifest: Manifest) -> None:
+    splits = {**manifest.splits, "validation": Split([], np.zeros(0, dtype=np.int64))}
+    resident = replace(manifest, root=None, splits=splits)
+    save_manifest(resident)
+    assert_same(load_manifest(), resident)
+
+
+def test_samples_alone_know_no_class_to_forget_and_need_no_forget_file(manifest: Manifest) -> None:
+    save_manifest(manifest)
+    FORGET.unlink()
+    assert_same(load_samples(), replace(manifest, forget_classes=[]))
+
+
+def test_the_sample_file_is_the_same_whatever_is_forgotten(manifest: Manifest) -> None:
+    save_manifest(manifest)
+    before = MANIFEST.read_bytes()
+    save_manifest(replace(manifest, forget_classes=[1]))
+    assert MANIFEST.read_bytes() == before
+    assert load_manifest().forget_classes == [1]
+
+
+def test_the_forget_file_names_the_classes(manifest: Manifest) -> None:
+    save_manifest(manifest)
+    assert json.loads(FORGET.read_text())["names"] == ["cat", "caf\u00e9"]
+
+
+@pytest.mark.parametrize(
+    ("split", "part", "positions"),
+    [
+        ("train", "all", [0, 1, 2, 3, 4, 5, 6]),
+        ("train", "forget", [0, 1, 3, 4]),
+        ("train", "retain", [2, 5, 6]),
+        ("test", "forget", [2, 3]),
+        ("test", "retain", [0, 1]),
+    ],
+)
+def test_select_returns_positions_within_the_split(
+    manifest: Manifest, split: str, part: str, positions: list[int]
+) -> None:
+    selected = manifest.select(split, part)
+    assert selected.tolist() == positions
+    assert selected.dtype == np.int64
+
+
+def test_without_forget_classes_everything_is_retained(manifest: Manifest) -> None:
+    manifest = replace(manifest, forget_classes=[])
+    assert manifest.select("train", "forget").tolist() == []
+    assert manifest.select("train", "retain").tolist() == manifest.select("train").tolist()
+
+
+def test_the_hash_does_not_depend_on_the_forget_classes(manifest: Manifest) -> None:
+    assert replace(manifest, forget_classes=[1]).hash == manifest.hash
+
+
+@pytest.mark.parametrize(
+    "field", ["source", "classes", "image_size", "channels", "mean", "std", "root", "content", "ids", "labels"]
+)
+def test_the_hash_depends_on_all_else(manifest: Manifest, field: str) -> None:
+    test = manifest.splits["test"]
+    changed = {
+        "source": "digits",
+        "classes": ["cat", "dog", "cow"],
+        "image_size": 9,
+        "channels": 1,
+        "mean": [0.1, 0.2, 0.4],
+        "std": [0.25, 0.3, 0.9],
+        "root": None,
+        "content": "abd",
+        "ids": Split([*test.ids[:-1], "another.png"], test.labels),
+        "labels": Split(test.ids, test.labels[::-1].copy()),
+    }[field]
+    if isinstance(changed, Split):
+        other = replace(manifest, splits={**manifest.splits, "test": changed})
+    else:
+        other = replace(manifest, **{field: changed})
+    assert other.hash != manifest.hash
+
+
+def test_the_hash_survives_the_round_trip(manifest: Manifest) -> None:
+    save_manifest(manifest)
+    assert load_samples().hash == load_manifest().hash == manifest.hash
+
+
+def test_the_forget_file_of_another_split_is_refused(manifest: Manifest) -> None:
+    save_manifest(replace(manifest, content="another"))
+    forget = FORGET.read_text()
+    save_manifest(manifest)
+    FORGET.write_text(forget)
+    with pytest.raises(InputError, match=f"{FORGET} belongs to another split than {MANIFEST}; run `dvc repro"):
+        load_manifest()
+    assert_same(load_samples(), replace(manifest, forget_classes=[]))
+
+
+@pytest.mark.parametrize("path", [MANIFEST, FORGET])
+def test_a_missing_file_is_named_with_what_to_run(manifest: Manifest, path: Path) -> None:
+    save_manifest(manifest)
+    path.unlink()
+    with pytest.raises(InputError, match=re.escape(f"{path} not found; run `dvc repro split` first")):
+        load_manifest()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"split": ', b"\xff\xfe\x00"])
+@pytest.mark.parametrize("path", [MANIFEST, FORGET])
+def test_a_file_that_is_not_json_is_named_with_what_to_run(manifest: Manifest, path: Path, content: bytes) -> None:
+    save_manifest(manifest)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{path} is not JSON .*; run `dvc repro --force split`"):
+        load_manifest()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "3", '{"splits": []}', '{"splits": {"train": {"ids": []}}}'])
+def test_json_that_is_no_manifest_is_named_with_what_to_run(manifest: Manifest, content: str) -> None:
+    save_manifest(manifest)
+    MANIFEST.write_text(content)
+    with pytest.raises(InputError, match=f"{MANIFEST} is not a manifest .*; run `dvc repro --force split`"):
+        load_manifest()
+
+
+@pytest.mark.parametrize("lost", ["classes", "mean", "content"])
+def test_a_manifest_with_a_field_lost_names_the_field(manifest: Manifest, lost: str) -> None:
+    save_manifest(manifest)
+    fields = json.loads(MANIFEST.read_text())
+    del fields[lost]
+    MANIFEST.write_text(json.dumps(fields))
+    with pytest.raises(InputError, match=f"{MANIFEST} is not a manifest .*'{lost}'"):
+        load_manifest()
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"split": "HASH"}'])
+def test_a_forget_file_without_classes_is_refused_with_what_to_run(manifest: Manifest, content: str) -> None:
+    save_manifest(manifest)
+    FORGET.write_text(content.replace("HASH", manifest.hash))
+    with pytest.raises(InputError, match=f"{FORGET} .*run `dvc repro --force split`"):
+        load_manifest()

@@ -1,0 +1,123 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unlearning.data.scenarios import forget_classes
+from unlearning.errors import InputError
+from unlearning.params import Forget
+
+CLASSES = ["cat", "dog", "horse", "frog", "truck", "ship", "car", "bird", "deer", "plane"]
+MakeForget = Callable[..., Forget]
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_random_chooses_as_many_different_classes_as_asked(make_forget: MakeForget, count: int) -> None:
+    chosen = forget_classes(make_forget(count=count), CLASSES)
+    assert len(set(chosen)) == len(chosen) == count
+    assert chosen == sorted(chosen)
+    assert set(chosen) <= set(range(10))
+
+
+def test_random_depends_on_its_seed_alone(make_forget: MakeForget) -> None:
+    first = [forget_classes(make_forget(count=3, seed=seed), CLASSES) for seed in range(8)]
+    again = [forget_classes(make_forget(count=3, seed=seed), CLASSES) for seed in range(8)]
+    assert first == again
+    assert len({tuple(chosen) for chosen in first}) > 4
+
+
+def test_random_can_choose_each_class(make_forget: MakeForget) -> None:
+    chosen = {label for seed in range(60) for label in forget_classes(make_forget(count=2, seed=seed), CLASSES)}
+    assert chosen == set(range(10))
+
+
+def test_random_takes_any_integer_as_seed(make_forget: MakeForget) -> None:
+    chosen = {tuple(forget_classes(make_forget(count=3, seed=seed), CLASSES)) for seed in (-1, -2, -3, 0)}
+    assert len(chosen) > 1
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_random_must_leave_a_class(make_forget: MakeForget, count: int) -> None:
+    with pytest.raises(InputError, match=f"forget.count: {count} of 10 classes leaves none"):
+        forget_classes(make_forget(count=count), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("entries", "ids"),
+    [
+        (["dog"], [1]),
+        (["plane", "cat"], [0, 9]),
+        ([9, 0], [0, 9]),
+        (["3", "dog"], [1, 3]),
+        (["frog", 3, "3", 1], [1, 3]),
+    ],
+)
+def test_classes_are_listed_by_name_or_id(make_forget: MakeForget, entries: list[int | str], ids: list[int]) -> None:
+    assert forget_classes(make_forget(scenario="classes", classes=entries), CLASSES) == ids
+
+
+def test_text_is_a_name_before_it_is_an_id(make_forget: MakeForget) -> None:
+    forget = make_forget(scenario="classes", classes=["1", 1])
+    assert forget_classes(forget, ["2", "0", "x", "1"]) == [1, 3]
+
+
+@pytest.mark.parametrize("entry", [10, -1, "10", "-1", "\u00b2", "cow"])
+def test_a_class_that_does_not_exist_is_named(make_forget: MakeForget, entry: int | str) -> None:
+    with pytest.raises(InputError) as caught:
+        forget_classes(make_forget(scenario="classes", classes=["cat", entry]), CLASSES)
+    assert f"forget.classes: no class {entry!r}" in str(caught.value)
+    assert "there are 10, 'cat' to 'plane'" in str(caught.value)
+
+
+def test_a_misspelt_class_gets_the_nearest_as_suggestion(make_forget: MakeForget) -> None:
+    with pytest.raises(InputError, match=r"no class 'hors' \(did you mean 'horse'\?\)"):
+        forget_classes(make_forget(scenario="classes", classes=["hors"]), CLASSES)
+
+
+@pytest.mark.parametrize("content", ["dog\n3\n", "3\r\n\r\n  dog  \r\n", "\n\n3\n\ndog", "dog\n3\ndog\n1\n"])
+def test_a_file_lists_ids_and_names_with_blank_lines(make_forget: MakeForget, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "forget.txt"
+    path.write_bytes(content.encode())
+    assert forget_classes(make_forget(scenario="file", file=str(path)), CLASSES) == [1, 3]
+
+
+def test_a_wrong_line_is_named_with_its_file(make_forget: MakeForget, tmp_path: Path) -> None:
+    path = tmp_path / "forget.txt"
+    path.write_text("dog\ntruk\n")
+    with pytest.raises(InputError) as caught:
+        forget_classes(make_forget(scenario="file", file=str(path)), CLASSES)
+    assert str(caught.value).startswith(f"{path}: no class 'truk' (did you mean 'truck'?)")
+
+
+def test_a_file_that_cannot_be_read_is_named(make_forget: MakeForget, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="forget.file: cannot read .*nowhere.txt"):
+        forget_classes(make_forget(scenario="file", file=str(tmp_path / "nowhere.txt")), CLASSES)
+
+
+def test_a_file_that_is_no_text_is_named(make_forget: MakeForget, tmp_path: Path) -> None:
+    path = tmp_path / "forget.bin"
+    path.write_bytes(b"\xff\xfe\x80")
+    with pytest.raises(InputError, match="forget.file: cannot read .*forget.bin"):
+        forget_classes(make_forget(scenario="file", file=str(path)), CLASSES)
+
+
+def test_the_scenario_file_needs_a_file(make_forget: MakeForget) -> None:
+    with pytest.raises(InputError, match="forget.file: the scenario 'file' needs a file"):
+        forget_classes(make_forget(scenario="file"), CLASSES)
+
+
+def test_forgetting_nothing_is_refused(make_forget: MakeForget, tmp_path: Path) -> None:
+    (tmp_path / "forget.txt").write_text("\n\n")
+    for forget in (make_forget(scenario="classes"), make_forget(scenario="file", file=str(tmp_path / "forget.txt"))):
+        with pytest.raises(InputError, match="no class is chosen"):
+            forget_classes(forget, CLASSES)
+
+
+def test_forgetting_everything_is_refused(make_forget: MakeForget) -> None:
+    with pytest.raises(InputError, match="all 3 classes would be forgotten; at least one must be retained"):
+        forget_classes(make_forget(scenario="classes", classes=[0, "dog", 2]), CLASSES[:3])
+
+
+def test_an_unknown_scenario_is_named_with_the_nearest(make_forget: MakeForget) -> None:
+    with pytest.raises(InputError, match=r"'clases' is none of random, classes, file \(did you mean 'classes'\?\)"):
+        forget_classes(make_forget(scenario="clases"), CLASSES)

@@ -1,0 +1,161 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tests.conftest import RECIPE, weights_of
+from unlearning.data.manifest import Manifest
+from unlearning.engine.run import Run
+from unlearning.engine.validation import validate
+from unlearning.errors import InputError
+from unlearning.params import Recipe
+
+MakeRun = Callable[..., Run]
+FOUR = Recipe(**{**RECIPE, "epochs": 4})
+
+
+def plain(run: Run, recipe: Recipe = FOUR) -> Iterator[Tensor]:
+    network = run.optimise(run.model, recipe)
+    for batch in run.batches("all", recipe):
+        yield F.cross_entropy(network(batch.images), batch.labels)
+
+
+def two_phases(run: Run) -> Iterator[Tensor]:
+    network = run.optimise(run.model, Recipe(**RECIPE), run.model.get_classifier().parameters())
+    for batch in run.batches("retain", Recipe(**RECIPE)):
+        yield F.cross_entropy(network(batch.images), batch.labels)
+    network = run.optimise(run.model, Recipe(**{**RECIPE, "optimizer": "adam", "lr": 0.001}))
+    for forget, retain in run.pairs(Recipe(**RECIPE), 2):
+        noise = torch.rand((), generator=run.generator("noise"))
+        yield F.cross_entropy(network(retain.images), retain.labels) - 0.01 * noise * network(forget.images).mean()
+
+
+def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_training_learns(make_run: MakeRun) -> None:
+    run = make_run()
+    rows = run.drive(plain(run, Recipe(**{**RECIPE, "epochs": 15}))).rows
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    assert rows[-1]["validation_retain_acc"] > 60
+
+
+def test_equal_runs_give_equal_bytes(make_run: MakeRun) -> None:
+    runs = [make_run(folder="a"), make_run(folder="b")]
+    for run in runs:
+        run.drive(plain(run))
+    assert equal(weights_of(runs[0].model), weights_of(runs[1].model))
+    other = make_run(folder="c", seed=1)
+    other.drive(plain(other))
+    assert not equal(weights_of(runs[0].model), weights_of(other.model))
+
+
+@pytest.fixture
+def saving_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlearning.engine.run.SAVE_SHARE", float("inf"))
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(step: int, program: Iterator[Tensor]) -> Iterator[Tensor]:
+    for number, loss in enumerate(program):
+        if number == step:
+            raise Killed
+        yield loss
+
+
+@pytest.mark.usefixtures("saving_every_epoch")
+@pytest.mark.parametrize("program", [plain, two_phases])
+@pytest.mark.parametrize("step", [0, 5, 12, 17, 23, 30])
+def test_a_killed_run_ends_like_an_uninterrupted_one(make_run: MakeRun, program: Callable, step: int) -> None:
+    whole = make_run(folder="whole")
+    expected = whole.drive(program(whole))
+    broken = make_run(folder="broken")
+    with pytest.raises(Killed):
+        broken.drive(killed_at(step, program(broken)))
+    resumed = make_run(folder="broken")
+    progress = resumed.drive(program(resumed))
+    assert equal(weights_of(whole.model), weights_of(resumed.model))
+    assert progress.rows == expected.rows
+    assert (progress.step, progress.samples) == (expected.step, expected.samples)
+
+
+@pytest.mark.usefixtures("saving_every_epoch")
+def test_a_finished_run_that_was_not_saved_does_no_step_again(make_run: MakeRun) -> None:
+    first = make_run()
+    first.drive(plain(first))
+    again = make_run()
+    assert list(plain(again)) == []
+    assert equal(weights_of(first.model), weights_of(again.model))
+
+
+def test_a_broken_state_means_starting_again(make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = make_run(folder="whole")
+    whole.drive(plain(whole))
+    Path("broken").mkdir()
+    Path("broken/state.pt").write_bytes(b"PK half a zip")
+    run = make_run(folder="broken")
+    run.drive(plain(run))
+    assert "starting from the beginning" in capsys.readouterr().err
+    assert equal(weights_of(whole.model), weights_of(run.model))
+
+
+@pytest.mark.usefixtures("saving_every_epoch")
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(make_run: MakeRun) -> None:
+    def explode(run: Run) -> Iterator[Tensor]:
+        for number, loss in enumerate(plain(run)):
+            yield loss * (float("nan") if number == 17 else 1)
+
+    run = make_run(name="boom")
+    with pytest.raises(InputError, match=r"boom: the loss became nan at epoch 2, step 18 \(last finite loss"):
+        run.drive(explode(run))
+    assert run.resume.load()["progress"]["epoch"] == 1
+
+
+def test_pairs_walk_through_the_forget_set_and_all_of_the_retain_set(make_run: MakeRun, world: Manifest) -> None:
+    run = make_run()
+    recipe = Recipe(**{**RECIPE, "epochs": 4})
+    forget_seen: list[int] = []
+    retain_seen: list[int] = []
+
+    def program() -> Iterator[Tensor]:
+        network = run.optimise(run.model, recipe)
+        for forget, retain in run.pairs(recipe, 2):
+            forget_seen.extend(forget.positions.tolist())
+            retain_seen.extend(retain.positions.tolist())
+            yield network(retain.images).sum() * 0
+
+    progress = run.drive(program())
+    assert sorted(set(forget_seen)) == world.select("train", "forget").tolist()
+    assert np.bincount(forget_seen).max() == 4 * 2  # each image once an epoch, for two steps
+    assert sorted(set(retain_seen)) == world.select("train", "retain").tolist()
+    assert progress.step == 4 * (32 // 8) * 2
+    assert progress.samples == progress.step * 16
+
+
+def test_a_forget_image_among_the_retained_stops_the_run(make_run: MakeRun) -> None:
+    run = make_run()
+    run.schedule.positions["retain"] = run.schedule.positions["all"]
+    with pytest.raises(AssertionError, match="retain batch holds a forget image"):
+        run.drive(loss for loss in two_phases(run))
+
+
+def test_validation_leaves_modes_and_statistics_alone(make_run: MakeRun) -> None:
+    run = make_run()
+    program = plain(run)
+    next(program)
+    run.model.layer1.eval()
+    before = weights_of(run.model)
+
+    row = validate(run.model, run.validation, run.manifest)
+    assert set(row) == {"validation_retain_acc", "validation_forget_acc"}
+    assert run.model.training
+    assert not run.model.layer1.training
+    assert equal(before, weights_of(run.model))

@@ -1,0 +1,24 @@
+import pytest
+import torch
+
+from unlearning.metrics.accuracy import per_class_accuracy, split_accuracy
+
+
+def test_counts_forget_and_retain_apart() -> None:
+    labels = torch.tensor([0, 0, 1, 1, 2, 2, 2])
+    predictions = torch.tensor([0, 1, 1, 1, 2, 0, 0])
+    assert split_accuracy(predictions, labels, [0]) == (50.0, 60.0)
+
+
+def test_a_model_that_never_names_a_forget_class_has_forget_accuracy_zero() -> None:
+    assert split_accuracy(torch.tensor([1, 1, 1]), torch.tensor([0, 0, 1]), [0]) == (0.0, 100.0)
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
+def test_refuses_an_empty_side(labels: list[int]) -> None:
+    with pytest.raises(ValueError, match="at least one forget and one retain"):
+        split_accuracy(torch.tensor(labels), torch.tensor(labels), [0])
+
+
+def test_per_class_with_a_class_that_has_no_sample() -> None:
+    assert per_class_accuracy(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 3) == [50.0, 100.0, None]

@@ -1,0 +1,94 @@
+"""A temporary clone of this repository that runs real dvc on a still smaller configuration."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SMALL: dict[str, dict[str, Any]] = {
+    "model": {"kwargs": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}},
+    "train": {"epochs": 4},
+    "pretrain_ec": {"epochs": 1},
+    "rl": {"epochs": 1},
+    "cu": {"epochs": 1},
+    "ec": {"epochs": 1},
+    "idi": {"epochs": 20, "lr_features": 0.0003, "lr_labels": 0.005, "floor": 0.000001},
+}
+
+
+class Clone:
+    """The repository's files, as they are now, in a git repository of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(folder / "src"),
+            "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
+        }
+        files = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        )
+        for name in files.stdout.decode().split():
+            if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(("metrics/", "plots/")):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes((ROOT / name).read_bytes())
+        self.set_params(SMALL)
+        self.git("init", "--quiet")
+        self.git("config", "user.email", "test@example.org")
+        self.git("config", "user.name", "test")
+        self.commit()
+
+    def set_params(self, changes: dict[str, Any]) -> None:
+        """Change values of params.yaml; the comments are lost, the values are what counts here."""
+        path = self.folder / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            values[key] = {**values[key], **value} if isinstance(value, dict) else value
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; stdout and stderr come together in stdout."""
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def dvc(self, *arguments: str) -> str:
+        """Run dvc; fails with its output when it does."""
+        done = self.run("dvc", *arguments)
+        assert done.returncode == 0, done.stdout[-4000:]
+        return done.stdout
+
+    def git(self, *arguments: str) -> str:
+        done = self.run("git", *arguments)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", "state")
+
+    def back(self) -> None:
+        """Return to the last commit, outputs included."""
+        self.git("checkout", "--quiet", ".")
+        self.dvc("checkout", "--quiet", "--force")
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def lock(self, stage: str, output: str) -> str:
+        """Return the hash that dvc.lock holds for a stage's output."""
+        outs = yaml.safe_load(self.read("dvc.lock"))["stages"][stage]["outs"]
+        return next(out["md5"] for out in outs if out["path"] == output)
+
+
+def stages_run(output: str) -> list[str]:
+    """Return the names of the stages whose command dvc ran."""
+    return re.findall(r"Running stage '([^']+)'", output)

@@ -1,0 +1,321 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unlearning import check
+from unlearning.errors import InputError, run_stage
+from unlearning.methods import method_config
+from unlearning.methods.ec import Config as ECConfig
+from unlearning.params import Params, load_block, load_params
+
+REPOSITORY = Path(__file__).parents[1]
+ORIGINAL = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+DROPPED = object()
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
+    """Return a function that writes a copy of params.yaml with the values at dotted keys replaced or dropped."""
+
+    def write(changes: dict[str, Any]) -> Path:
+        values = yaml.safe_load(ORIGINAL)
+        for key, value in changes.items():
+            *blocks, last = key.split(".")
+            block = values
+            for name in blocks:
+                block = block[name]
+            if value is DROPPED:
+                del block[last]
+            else:
+                block[last] = value
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def rewritten(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Return a function that replaces the first occurrence of a text in a copy of params.yaml."""
+
+    def write(old: str, new: str) -> Path:
+        assert old in ORIGINAL
+        path = tmp_path / "params.yaml"
+        path.write_text(ORIGINAL.replace(old, new, 1), encoding="utf-8")
+        return path
+
+    return write
+
+
+def load_both(path: Path) -> None:
+    load_params(path)
+    load_block(ECConfig, "ec", path)
+
+
+def refusal(path: Path) -> str:
+    """Return the message with which the file, or the block `ec` of it, is refused."""
+    with pytest.raises(InputError) as caught:
+        load_both(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def test_the_repositorys_own_file_is_valid() -> None:
+    path = REPOSITORY / "params.yaml"
+    params = load_params(path)
+    assert len(params.methods) > 1
+    for name in params.methods:
+        assert method_config(name, path).epochs >= 1
+
+
+def test_the_values_are_those_of_the_file(edited: Callable[..., Path]) -> None:
+    params = load_params(edited({"train.lr": 0.375, "forget.classes": [3, "cat"], "train.clip_norm": 2.5}))
+    assert params.train.lr == 0.375
+    assert params.forget.classes == [3, "cat"]
+    assert params.train.clip_norm == 2.5
+
+
+def test_every_number_in_the_file_is_a_number_and_no_text() -> None:
+    for leaf in leaves(yaml.safe_load(ORIGINAL)):
+        if isinstance(leaf, str):
+            with pytest.raises(ValueError, match="could not convert"):
+                float(leaf)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("ec.lamda_cu", "lambda_cu"),
+        ("ec.augment.paddding", "padding"),
+        ("trian", "train"),
+        ("train.epoch", "epochs"),
+        ("train.augment.filp", "flip"),
+        ("methods.ec.strat", "start"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(
+    edited: Callable[..., Path], key: str, nearest: str
+) -> None:
+    assert refusal(edited({key: 1.0})) == f"{key}: unknown key (did you mean {nearest!r}?)"
+
+
+def test_an_unknown_key_unlike_any_known_one_gets_no_suggestion(edited: Callable[..., Path]) -> None:
+    assert refusal(edited({"train.xyzzy": 1})) == "train.xyzzy: unknown key"
+
+
+@pytest.mark.parametrize("key", ["seed", "train", "train.lr", "data.mean", "idi.floor", "ec.tau", "ec.augment.flip"])
+def test_a_missing_key_is_named(edited: Callable[..., Path], key: str) -> None:
+    assert refusal(edited({key: DROPPED})) == f"{key}: this key is missing"
+
+
+def test_every_problem_is_named_at_once(edited: Callable[..., Path]) -> None:
+    message = refusal(edited({"train.lr": -1, "train.batch_sise": 4, "idi.floor": DROPPED}))
+    assert "train.lr: " in message
+    assert "train.batch_sise: unknown key (did you mean 'batch_size'?)" in message
+    assert "idi.floor: this key is missing" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.epochs", 2.5),
+        ("train.epochs", 5.0),
+        ("train.epochs", True),
+        ("train.epochs", None),
+        ("train.lr", True),
+        ("train.lr", "high"),
+        ("train.lr", [0.1]),
+        ("train.optimizer", 3),
+        ("train.augment", 3),
+        ("train", None),
+        ("model.kwargs", "resnet"),
+        ("original.checkpoint", 5),
+        ("evaluate.layers", "layer4"),
+        ("ec.modules", 1),
+        ("ec.layer_weights", 0.2),
+        ("precision", "fp16"),
+        ("methods.ec.start", "retrained"),
+        ("methods", 5),
+        ("methods", "ec"),
+        ("methods", ["ec"]),
+        ("methods", None),
+    ],
+)
+def test_a_wrong_type_or_choice_is_named_with_what_was_given(
+    edited: Callable[..., Path], key: str, value: object
+) -> None:
+    message = refusal(edited({key: value}))
+    assert message.startswith(f"{key}: Input should be ")
+    assert message.endswith(f", not {value!r}")
+
+
+@pytest.mark.parametrize("value", [0, -1])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "train.lr",
+        "train.epochs",
+        "train.batch_size",
+        "train.clip_norm",
+        "pretrain_ec.tau",
+        "ec.tau",
+        "ec.lr",
+        "idi.trials",
+    ],
+)
+def test_zero_and_negative_are_refused_where_nothing_would_happen(
+    edited: Callable[..., Path], key: str, value: int
+) -> None:
+    message = refusal(edited({key: value}))
+    assert message.startswith(f"{key}: Input should be greater than ")
+    assert message.endswith(f", not {value}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.test_fraction", 0.0),
+        ("data.test_fraction", 1.0),
+        ("data.validation_fraction", 1.0),
+        ("data.image_size", 3),
+        ("train.augment.flip", 1.5),
+        ("train.augment.min_area", 0.0),
+        ("train.augment.jitter", 1.0),
+        ("train.momentum", 1.0),
+        ("train.batch_size", 1),
+        ("ec.layer_weights", []),
+        ("forget.count", 0),
+    ],
+)
+def test_a_value_outside_its_range_is_refused(edited: Callable[..., Path], key: str, value: object) -> None:
+    assert refusal(edited({key: value})).startswith(f"{key}: ")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("key", ["train.lr", "train.weight_decay", "data.resident_gb", "ec.lambda_cu"])
+def test_values_that_are_not_finite_are_refused(edited: Callable[..., Path], key: str, value: float) -> None:
+    assert refusal(edited({key: value})) == f"{key}: Input should be a finite number, not {value}"
+
+
+@pytest.mark.parametrize("values", [[float("nan")], [0.5, float("inf")]])
+def test_lists_of_values_that_are_not_finite_are_refused(edited: Callable[..., Path], values: list[float]) -> None:
+    assert refusal(edited({"data.mean": values})).startswith(f"data.mean.{len(values) - 1}: ")
+
+
+def test_a_number_that_yaml_reads_as_text_is_refused_with_what_to_write(rewritten: Callable[..., Path]) -> None:
+    message = refusal(rewritten("lr: 0.1 ", "lr: 1e-2 "))
+    assert message == "train.lr: YAML reads '1e-2' as text, a number was expected; write 0.01"
+
+
+@pytest.mark.parametrize("text", ["1e-2", "1E-5", "3e-5", "2e1", "'0.5'"])
+def test_the_number_to_write_is_accepted_and_equal(rewritten: Callable[..., Path], text: str) -> None:
+    advice = refusal(rewritten("lr: 0.1 ", f"lr: {text} ")).rpartition("write ")[2]
+    assert load_params(rewritten("lr: 0.1 ", f"lr: {advice} ")).train.lr == float(text.strip("'"))
+
+
+@pytest.mark.parametrize("text", ["'5'", "1e2"])
+def test_the_whole_number_to_write_is_accepted_and_equal(rewritten: Callable[..., Path], text: str) -> None:
+    advice = refusal(rewritten("epochs: 20 ", f"epochs: {text} ")).rpartition("write ")[2]
+    assert load_params(rewritten("epochs: 20 ", f"epochs: {advice} ")).train.epochs == int(float(text.strip("'")))
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
+def test_text_that_no_finite_number_can_replace_gets_no_such_advice(rewritten: Callable[..., Path], text: str) -> None:
+    message = refusal(rewritten("lr: 0.1 ", f"lr: {text} "))
+    assert message == f"train.lr: Input should be a valid number, not {text!r}"
+
+
+@pytest.mark.parametrize(("key", "value"), [("precision", "16"), ("ec.modules", "1")])
+def test_digits_where_no_number_belongs_get_no_advice_to_write_a_number(
+    edited: Callable[..., Path], key: str, value: str
+) -> None:
+    message = refusal(edited({key: value}))
+    assert message.startswith(f"{key}: Input should be ")
+    assert "write" not in message
+
+
+def test_a_method_without_a_block_is_named(edited: Callable[..., Path]) -> None:
+    assert refusal(edited({"ec": DROPPED})) == "methods: 'ec' has no block 'ec' with its parameters; add one"
+
+
+def test_a_method_without_a_file_is_named_with_the_nearest(edited: Callable[..., Path]) -> None:
+    message = refusal(edited({"methods.ecc": {"start": "original"}, "ecc": {"epochs": 1}}))
+    assert message.startswith("methods: no file src/unlearning/methods/ecc.py (did you mean 'ec'?)")
+
+
+def test_the_block_of_a_method_that_is_no_row_is_allowed(edited: Callable[..., Path]) -> None:
+    assert list(load_params(edited({"methods": {"ec": {"start": "ec_modules"}}})).methods) == ["ec"]
+
+
+def test_a_headline_that_is_no_row_is_refused(edited: Callable[..., Path]) -> None:
+    message = refusal(edited({"headline": "rll"}))
+    assert "'rll' is none of the models original, retrained, " in message
+    assert message.endswith("(did you mean 'rl'?)")
+
+
+@pytest.mark.parametrize("row", ["original", "retrained", "cu"])
+def test_references_and_methods_can_be_the_headline(edited: Callable[..., Path], row: str) -> None:
+    assert load_params(edited({"headline": row})).headline == row
+
+
+def test_values_cannot_be_changed_after_loading() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        params.train.lr = 1.0
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="params.yaml not found; run from the root of the repository"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed: [1\ntrain: 2\n", "is not valid YAML"),
+        ("seed: 0  # caf\u00e9\n".encode("latin-1"), "is not UTF-8"),
+        (b"- seed\n- train\n", "should hold keys and values, but holds list"),
+        (b"", "should hold keys and values, but holds NoneType"),
+    ],
+)
+def test_a_file_that_is_no_yaml_mapping_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        load_params(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_block_is_named(edited: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="the block 'ec' is missing; add it with its parameters"):
+        load_block(ECConfig, "ec", edited({"ec": DROPPED}))
+
+
+def test_the_check_of_the_whole_file_covers_the_methods_own_blocks(
+    edited: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(edited({}).parent)
+    run_stage(check.main)
+    edited({"ec.lamda_cu": 1.0})
+    with pytest.raises(SystemExit) as ended:
+        run_stage(check.main)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: params.yaml: ec.lamda_cu: unknown key (did you mean 'lambda_cu'?)\n"
+
+
+def test_each_block_of_the_file_is_one_the_code_reads() -> None:
+    values = yaml.safe_load(ORIGINAL)
+    assert set(values) == {*Params.model_fields, *values["methods"]}

@@ -1,0 +1,144 @@
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import Clone, stages_run
+
+pytestmark = pytest.mark.pipeline
+ALL = [
+    "split", "train@original", "train@retrained", "pretrain_ec", "unlearn@rl", "unlearn@cu", "unlearn@ec",
+    "evaluate_reference@original", "evaluate_reference@retrained", "evaluate@rl", "evaluate@cu", "evaluate@ec",
+    "compare",
+]  # fmt: skip
+# Written in a session that ended before they were run once; remove the mark from each as it is seen to pass.
+unverified = pytest.mark.xfail(strict=False, reason="never run to its end yet")
+MODELS = ["original", "retrained", "rl", "cu", "ec"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone after its first `dvc repro`, committed."""
+    clone = Clone(tmp_path_factory.mktemp("clone"))
+    assert sorted(stages_run(clone.dvc("repro"))) == sorted(ALL)
+    clone.commit()
+    return clone
+
+
+@pytest.fixture
+def clone(built: Clone):
+    yield built
+    built.back()
+
+
+def test_every_model_has_the_metrics_of_the_contract(clone: Clone) -> None:
+    keys = {
+        "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "cka", "idi", "idi_abs", "h_mean", "seconds",
+    }  # fmt: skip
+    rows = {name: json.loads(clone.read(f"metrics/models/{name}.json")) for name in MODELS}
+    assert all(set(row) == keys for row in rows.values())
+    assert (rows["original"]["cka"], rows["original"]["idi"]) == (pytest.approx(100), 1.0)
+    assert (rows["retrained"]["forget_acc"], rows["retrained"]["idi"]) == (0.0, 0.0)
+    assert clone.read("metrics/headline.json") == clone.read("metrics/models/ec.json")
+    table = clone.read("metrics/table.md").splitlines()
+    assert [line.split("|")[1].strip(" *") for line in table[2:]] == MODELS
+    assert (clone.folder / "plots/cka_layers.png").read_bytes().startswith(b"\x89PNG")
+    assert "idi_denominator" in json.loads(clone.read("metrics/details/ec.json"))["idi"]
+
+
+def test_nothing_changed_nothing_run(clone: Clone) -> None:
+    started = time.monotonic()
+    assert stages_run(clone.dvc("repro")) == []
+    assert time.monotonic() - started < 15  # 2 s alone; machines that run tests are busy
+
+
+def test_one_value_of_a_method_reruns_that_method_alone_and_going_back_trains_nothing(clone: Clone) -> None:
+    output = clone.dvc("exp", "run", "-S", "ec.lambda_cu=1.0")
+    assert stages_run(output) == ["unlearn@ec", "evaluate@ec", "compare"]
+    assert set(stages_run(clone.dvc("exp", "run", "-S", "ec.lambda_cu=1.5"))) <= {"compare"}
+
+
+@unverified
+def test_another_headline_reruns_only_the_comparison_and_metrics_diff_compares_methods(clone: Clone) -> None:
+    assert stages_run(clone.dvc("exp", "run", "-S", "headline=cu")) == ["compare"]
+    shown = json.loads(clone.dvc("metrics", "diff", "--json", "--targets", "metrics/headline.json"))
+    difference = shown["metrics/headline.json"]["seconds"]
+    ec, cu = (json.loads(clone.read(f"metrics/models/{name}.json"))["seconds"] for name in ("ec", "cu"))
+    assert (difference["old"], difference["new"]) == (ec, cu)
+
+
+@unverified
+def test_other_classes_to_forget_train_no_original_again(clone: Clone) -> None:
+    output = clone.dvc("exp", "run", "-S", "forget.seed=3")
+    kept = {"train@original", "pretrain_ec"}
+    assert kept.isdisjoint(stages_run(output))
+    assert {"split", "train@retrained", "unlearn@ec", "compare"} <= set(stages_run(output))
+
+
+@unverified
+@pytest.mark.parametrize("stage", ["train@retrained", "pretrain_ec", "unlearn@ec"])
+def test_a_repeated_stage_writes_the_same_bytes(clone: Clone, stage: str) -> None:
+    name = {"pretrain_ec": "ec_modules"}.get(stage, stage.partition("@")[2])
+    before = clone.lock(stage, f"models/{name}.safetensors")
+    assert stages_run(clone.dvc("repro", "--force", "--single-item", stage)) == [stage]
+    assert clone.lock(stage, f"models/{name}.safetensors") == before
+
+
+@unverified
+def test_a_killed_training_goes_on_and_ends_in_the_same_bytes(clone: Clone) -> None:
+    before = clone.lock("train@original", "models/original.safetensors")
+    process = subprocess.Popen(
+        ["python", "stages/train.py", "original"],
+        cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    state = clone.folder / ".scratch"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list(state.glob("*/state.pt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    output = clone.dvc("repro", "--force", "--single-item", "train@original")
+    assert "100%" in output
+    assert " 0/" not in output.replace("?, ?step/s", "")  # the bar starts where the run was
+    assert clone.lock("train@original", "models/original.safetensors") == before
+    assert not list(state.glob("*"))
+
+
+@unverified
+def test_a_typo_stops_before_anything_is_written(clone: Clone) -> None:
+    before = (clone.folder / "models/ec.safetensors").read_bytes()
+    params = clone.folder / "params.yaml"
+    params.write_text(params.read_text().replace("lambda_cu: 1.5", "lamda_cu: 1.5"))
+    done = clone.run("python", "stages/unlearn.py", "ec")
+    assert done.returncode == 1
+    assert "ec.lamda_cu: unknown key (did you mean 'lambda_cu'?)" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert (clone.folder / "models/ec.safetensors").read_bytes() == before
+    checked = clone.run("python", "-m", "unlearning.check")
+    assert checked.returncode == 1
+    assert "lamda_cu" in checked.stdout
+
+
+@unverified
+def test_own_checkpoint_replaces_training_the_original(clone: Clone, tmp_path: Path) -> None:
+    own = tmp_path / "deployed.safetensors"
+    own.write_bytes((clone.folder / "models/original.safetensors").read_bytes())
+    output = clone.dvc("exp", "run", "-S", f"original.checkpoint={own}")
+    assert "train@retrained" not in stages_run(output)
+    assert json.loads(clone.read("metrics/cost/original.json")) == {}
+    assert json.loads(clone.read("metrics/models/original.json"))["idi"] == 1.0
+    assert "seconds" not in json.loads(clone.read("metrics/models/original.json"))
+
+
+@unverified
+def test_an_idi_that_would_be_noise_is_an_error_and_can_be_left_out(clone: Clone) -> None:
+    clone.set_params({"idi": {"floor": 0.69}})
+    done = clone.run("dvc", "repro")
+    assert done.returncode != 0
+    assert "below idi.floor = 0.69 the ratio is noise" in done.stdout
+    clone.set_params({"idi": {"layers": []}})
+    clone.dvc("repro")
+    assert "idi" not in json.loads(clone.read("metrics/models/ec.json"))
