@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint clean
+.PHONY: repro search test lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -16,6 +16,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 repro: .venv/installed
 	@python -m unlearning.check
 	dvc repro
+
+# e.g. make search METHOD=cu: chooses its lr and epochs on the validation split; an interrupted search goes on
+search: .venv/installed
+	@python -m unlearning.search $(METHOD)
 
 test: .venv/installed
 	python -m pytest

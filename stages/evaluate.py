@@ -25,15 +25,17 @@ def main() -> None:
     where = launch(params.precision)
     model = load_checkpoint(Path("models") / f"{name}.safetensors", manifest).model
     layers = check_layers(model, params.evaluate.layers or evaluation_layers(model), "evaluate.layers")
-    idi_layers = check_layers(model, layers[-3:] if params.idi.layers is None else params.idi.layers, "idi.layers")
-    sample = balanced_sample(manifest, "train", params.idi.max_samples, params.idi.seed)
+    critics = params.mutual_information
+    measured = layers[-3:] if critics.layers is None else critics.layers
+    measured = check_layers(model, measured, "mutual_information.layers")
+    sample = balanced_sample(manifest, "train", critics.max_samples, critics.seed)
 
     batch_size = params.evaluate.batch_size
     train, test = (ImageSplit(manifest, split, where.device, params.data.workers) for split in ("train", "test"))
-    on_train = forward_pass(model, train, where, batch_size, map_layers=idi_layers, map_positions=sample)
+    on_train = forward_pass(model, train, where, batch_size, map_layers=measured, map_positions=sample)
     on_test = forward_pass(model, test, where, batch_size, layers=layers)
     is_forget = torch.from_numpy(np.isin(manifest.splits["train"].labels[sample], manifest.forget_classes)).long()
-    information = measure_layers(model, on_train.maps, is_forget, params.idi, where.device)
+    information = measure_layers(model, on_train.maps, is_forget, critics, where.device)
 
     forget_acc, retain_acc = split_accuracy(on_train.predictions, on_train.labels, manifest.forget_classes)
     test_forget_acc, test_retain_acc = split_accuracy(on_test.predictions, on_test.labels, manifest.forget_classes)

@@ -26,10 +26,10 @@ def main() -> None:
     modules = ec_modules(start.model)
     resume = resume_state("pretrain_ec", params.model_dump(include={"seed", "precision", "pretrain_ec"}), [ORIGINAL])
     run = Run("pretrain_ec", where, manifest, start.model, params.seed, resume, modules, params.data.workers)
-    progress = run.drive(pretrain_ec_modules(run, params.pretrain_ec))
+    run.drive(pretrain_ec_modules(run, params.pretrain_ec))
     if where.main:
         header = new_header(start.header.architecture, manifest, run.name, params.pretrain_ec.model_dump())
-        outputs.write(Checkpoint(header, start.model, modules), progress)
+        outputs.write(Checkpoint(header, start.model, modules), run)
         resume.clear()
 
 

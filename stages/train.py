@@ -33,7 +33,7 @@ def take(name: str, reference: Reference, params: Params) -> None:
     manifest, outputs = MANIFESTS[name](), Outputs(name)
     shape = architecture(params.model, manifest)
     model, digest = load_given(reference, name, shape, manifest)
-    outputs.write(Checkpoint(new_header(shape, manifest, f"train@{name}", {}, digest), model, None), progress=None)
+    outputs.write(Checkpoint(new_header(shape, manifest, f"train@{name}", {}, digest), model, None), run=None)
 
 
 def train(name: str, params: Params) -> None:
@@ -44,9 +44,9 @@ def train(name: str, params: Params) -> None:
     identity = params.model_dump(include={"seed", "precision", "model", "train"})
     resume = resume_state(f"train@{name}", identity | {"forget": manifest.forget_classes}, [MANIFEST])
     run = Run(f"train@{name}", where, manifest, model, params.seed, resume, workers=params.data.workers)
-    progress = run.drive(train_classifier(run, params.train, PARTS[name]))
+    run.drive(train_classifier(run, params.train, PARTS[name]))
     if where.main:
-        outputs.write(Checkpoint(new_header(shape, manifest, run.name, recipe), model, None), progress)
+        outputs.write(Checkpoint(new_header(shape, manifest, run.name, recipe), model, None), run)
         resume.clear()
 
 

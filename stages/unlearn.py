@@ -27,10 +27,10 @@ def main() -> None:
     identity |= {"forget": manifest.forget_classes}
     resume = resume_state(f"unlearn@{name}", identity, [path])
     run = Run(name, where, manifest, start.model, params.seed, resume, start.modules, params.data.workers)
-    progress = run.drive(method_program(name)(run, config))
+    run.drive(method_program(name)(run, config))
     if where.main:
         header = new_header(start.header.architecture, manifest, f"unlearn@{name}", config.model_dump())
-        outputs.write(Checkpoint(header, start.model, modules=None), progress)
+        outputs.write(Checkpoint(header, start.model, modules=None), run)
         resume.clear()
 
 

@@ -17,7 +17,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "rl": {"epochs": 1},
     "cu": {"epochs": 1},
     "ec": {"epochs": 1},
-    "idi": {"epochs": 20, "lr_features": 0.0003, "lr_labels": 0.005, "floor": 0.000001},
+    "mutual_information": {"epochs": 20, "lr_features": 0.0003, "lr_labels": 0.005},
+    "idi": {"floor": 0.000001},
 }
 
 
@@ -77,7 +78,7 @@ class Clone:
 
     def back(self) -> None:
         """Return to the last commit, outputs included."""
-        self.git("checkout", "--quiet", ".")
+        self.git("reset", "--hard", "--quiet")  # dvc.lock is staged by DVC itself
         self.dvc("checkout", "--quiet", "--force")
 
     def read(self, name: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.utils.serialize import modify_yaml
 
 from unlearning import check
 from unlearning.errors import InputError, run_stage
@@ -173,7 +174,7 @@ def test_a_wrong_type_or_choice_is_named_with_what_was_given(
         "pretrain_ec.tau",
         "ec.tau",
         "ec.lr",
-        "idi.trials",
+        "mutual_information.trials",
     ],
 )
 def test_zero_and_negative_are_refused_where_nothing_would_happen(
@@ -319,3 +320,12 @@ def test_the_check_of_the_whole_file_covers_the_methods_own_blocks(
 def test_each_block_of_the_file_is_one_the_code_reads() -> None:
     values = yaml.safe_load(ORIGINAL)
     assert set(values) == {*Params.model_fields, *values["methods"]}
+
+
+def test_the_file_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
+    """`dvc exp run -S` rewrites the file: only the value that is set may show up in a diff."""
+    path = tmp_path / "params.yaml"
+    path.write_text(ORIGINAL)
+    with modify_yaml(path):
+        pass
+    assert path.read_text() == ORIGINAL

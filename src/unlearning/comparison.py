@@ -21,7 +21,7 @@ class Evidence:
 
     raw: dict[str, Any]  # metrics/raw/<model>.json
     features: dict[str, Tensor]  # layer: pooled features of the test forget set
-    cost: dict[str, float]  # metrics/cost/<model>.json; empty for a model that was given
+    cost: dict[str, Any]  # metrics/cost/<model>.json; empty for a model that was given
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def compare_model(name: str, evidence: dict[str, Evidence], idi: IDI) -> Result:
     own, original = evidence[name], evidence["original"]
     cka_layers = {layer: linear_cka(original.features[layer], own.features[layer]) for layer in own.raw["layers"]}
     metrics = {key: float(own.raw[key]) for key in ACCURACIES} | {"cka": cka_layers["penultimate"]}
-    details: dict[str, Any] = {"cka_layers": cka_layers, "cost": own.cost}
+    details: dict[str, Any] = {"cka_layers": cka_layers, "cost": relative_cost(own.cost, evidence["retrained"].cost)}
     if own.raw["mutual_information"]:
         result = idi_of(name, evidence, idi)
         metrics |= {"idi": result.idi, "idi_abs": result.idi_abs}
@@ -43,10 +43,17 @@ def compare_model(name: str, evidence: dict[str, Evidence], idi: IDI) -> Result:
     scores = normalised_scores(metrics)
     metrics["h_mean"] = h_mean(scores)
     if "seconds" in own.cost:
-        metrics["seconds"] = own.cost["seconds"]
+        metrics["seconds"] = float(own.cost["seconds"])
     details |= {"h_mean_scores": scores, "h_mean_vanishing": vanishing(scores)}
     details["test_acc_per_class"] = own.raw["test_acc_per_class"]
     return Result(metrics, details)
+
+
+def relative_cost(cost: dict[str, Any], retraining: dict[str, Any]) -> dict[str, Any]:
+    """Return the cost with its time over retraining's, where both are known."""
+    if "seconds" not in cost or not retraining.get("seconds"):
+        return cost
+    return cost | {"seconds_over_retraining": cost["seconds"] / retraining["seconds"]}
 
 
 def idi_of(name: str, evidence: dict[str, Evidence], idi: IDI) -> IDIResult:

@@ -9,6 +9,10 @@ class InputError(Exception):
     """Something given from outside is wrong; the message names it, says what was expected and what to do."""
 
 
+class Diverged(InputError):
+    """A loss stopped being finite."""
+
+
 def did_you_mean(word: str, known: list[str]) -> str:
     """Return " (did you mean 'x'?)" for the nearest known word, or an empty string."""
     near = get_close_matches(word, known, n=1)

@@ -101,11 +101,10 @@ class Evaluate(Block):
     layers: list[str] | None
 
 
-class IDI(Block):
+class MutualInformation(Block):
     layers: list[str] | None
     max_samples: Annotated[int, Field(ge=8)]
     held_out: Annotated[float, Field(gt=0, lt=1)]
-    estimate: Literal["held_out", "train"]
     dimension: Count
     batch_size: Annotated[int, Field(ge=2)]
     epochs: Count
@@ -113,8 +112,22 @@ class IDI(Block):
     lr_features: Positive
     lr_labels: Positive
     trials: Count
-    floor: Positive
     seed: int
+
+
+class IDI(Block):
+    estimate: Literal["held_out", "train"]
+    floor: Positive
+
+
+class Search(Block):
+    trials: Count
+    seeds: Count
+    precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1)]
+    lr_min: Positive
+    lr_max: Positive
+    epochs_max: Count
+    forget_weight: Positive
 
 
 class Params(Block):
@@ -132,7 +145,9 @@ class Params(Block):
     methods: dict[str, Start]
     headline: str
     evaluate: Evaluate
+    mutual_information: MutualInformation
     idi: IDI
+    search: Search
 
     @field_validator("methods")
     @classmethod

@@ -23,5 +23,5 @@ def test_is_signed_and_opposite_signs_cancel_only_in_idi() -> None:
 
 @pytest.mark.parametrize("original", [{"a": 0.31, "b": 0.31}, {"a": 0.1, "b": 0.1}])
 def test_a_small_or_negative_denominator_is_an_error_that_says_what_to_change(original: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=r"idi\.floor = 0\.05.*idi\.epochs"):
+    with pytest.raises(InputError, match=r"idi\.floor = 0\.05.*mutual_information.*epochs"):
         relative_difference(ORIGINAL, original, RETRAINED, 0.05)

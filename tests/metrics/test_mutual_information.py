@@ -6,12 +6,12 @@ import torch
 from tests.conftest import SHAPE
 from unlearning.metrics.mutual_information import Critic, info_nce, label_entropy, mutual_information
 from unlearning.models.backbone import build
-from unlearning.params import IDI
+from unlearning.params import MutualInformation
 
 CPU = torch.device("cpu")
-SETTINGS = IDI(
-    layers=None, max_samples=100, held_out=0.25, estimate="held_out", dimension=8, batch_size=16, epochs=30,
-    max_steps_per_epoch=100, lr_features=0.003, lr_labels=0.05, trials=1, floor=0.05, seed=0,
+SETTINGS = MutualInformation(
+    layers=None, max_samples=100, held_out=0.25, dimension=8, batch_size=16, epochs=30,
+    max_steps_per_epoch=100, lr_features=0.003, lr_labels=0.05, trials=1, seed=0,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.models.conftest import CLASSES, SMALL
+from tests.architectures import CLASSES, SMALL
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.models.backbone import (

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import unlearning.models.checkpoint as checkpoint_module
-from tests.models.conftest import SMALL
+from tests.architectures import SMALL
 from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.errors import InputError
 from unlearning.models.backbone import build

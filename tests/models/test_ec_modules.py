@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.models.conftest import Backbone
+from tests.architectures import Backbone
 from unlearning.models.backbone import Architecture, build, parameter_count
 from unlearning.models.ec_modules import ConvBlock, ec_modules, point_key
 from unlearning.models.taps import tapped

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tests.models.conftest import SMALL
+from tests.architectures import SMALL
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.models.backbone import Architecture, build

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.models.conftest import Backbone
+from tests.architectures import Backbone
 from unlearning.errors import InputError
 from unlearning.models.backbone import Architecture, build
 from unlearning.models.taps import (

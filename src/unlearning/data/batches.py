@@ -28,9 +28,8 @@ class Plan:
     seed: int
 
     def share(self, rank: int, world: int) -> slice:
-        """Return the rows that process `rank` of `world` takes; equal shares, a remainder is left out."""
-        size = len(self.positions) // world
-        return slice(rank * size, (rank + 1) * size)
+        """Return the rows that process `rank` of `world` takes."""
+        return share_of(len(self.positions), rank, world)
 
 
 @dataclass(frozen=True)
@@ -163,6 +162,12 @@ class _Files(Dataset[Tensor]):
 def _rows(plan: Plan, rank: int, world: int) -> list[tuple[int, Tensor]]:
     rows = plan.share(rank, world)
     return [(row, plan.positions[row]) for row in range(rows.start, rows.stop)]
+
+
+def share_of(count: int, rank: int, world: int) -> slice:
+    """Return which of `count` rows process `rank` of `world` takes; equal shares, a remainder is left out."""
+    size = count // world
+    return slice(rank * size, (rank + 1) * size)
 
 
 def in_order(positions: np.ndarray, batch_size: int) -> list[Plan]:

@@ -1,11 +1,14 @@
 """Where a stage runs: device, precision, and how many processes share the work (torchrun, accelerate, srun)."""
 
 import os
+import resource
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from accelerate import PartialState
+from timm.layers import convert_sync_batchnorm  # torch's own drops the activation of timm's BatchNormAct2d
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
@@ -39,7 +42,7 @@ class Launch:
         if self.world == 1:
             return network
         if self.device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            network = convert_sync_batchnorm(network)
         return DistributedDataParallel(network)
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -51,6 +54,20 @@ class Launch:
             torch.distributed.all_gather(parts, tensor)
             return torch.cat(parts)
         return torch.cat(all_gather(tensor))
+
+    @property
+    def description(self) -> str:
+        """Name the device: the GPU, or the CPU's vector instructions and threads."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"CPU ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+
+    def peak_memory_gb(self) -> float:
+        """Return the most memory this process has held so far: on the GPU, or else of its own."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 1e9
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes, or kibibytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
     def synchronise(self) -> None:
         """Wait until the device has done all that was asked of it, so that a clock can be read."""
@@ -68,7 +85,8 @@ def launch(precision: str) -> Launch:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
     torch.backends.cudnn.deterministic = True
     torch.set_float32_matmul_precision("high")
-    state = PartialState()
+    # Unless asked for the CPU, accelerate would let each process on it run alone, and all write the same files.
+    state = PartialState(cpu=not torch.accelerator.is_available())
     bf16 = precision == "bf16" or (precision == "auto" and has_native_bf16(state.device))
     dtype = torch.bfloat16 if bf16 else torch.float32
     return Launch(state.device, state.process_index, state.num_processes, dtype)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearning.engine.curves import write_curves
-from unlearning.engine.run import Progress
+from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.files import write_json
 from unlearning.models.checkpoint import Checkpoint, save_checkpoint
@@ -35,13 +35,11 @@ class Outputs:
     def cost(self) -> Path:
         return COST / f"{self.name}.json"
 
-    def write(self, checkpoint: Checkpoint, progress: Progress | None) -> None:
-        """Write all three; without progress (a model that was given) the curves are empty and the cost unknown."""
-        done = progress or Progress()
+    def write(self, checkpoint: Checkpoint, run: Run | None) -> None:
+        """Write all three; without a run (a model that was given) the curves are empty and the cost unknown."""
         save_checkpoint(self.checkpoint, checkpoint)
-        write_curves(self.curves, done.rows)
-        cost = {"seconds": round(done.seconds, 2), "steps": done.step, "samples": done.samples}
-        write_json(self.cost, cost if progress else {})
+        write_curves(self.curves, run.progress.rows if run else [])
+        write_json(self.cost, run.cost() if run else {})
 
 
 def _require_writable(folder: Path) -> None:

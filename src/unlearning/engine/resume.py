@@ -47,14 +47,18 @@ class ResumeState:
 
 def resume_state(stage: str, params: dict[str, Any], inputs: list[Path]) -> ResumeState:
     """Return the state of this stage under exactly these parameters, input files, code and torch version."""
+    return ResumeState(SCRATCH / f"{stage.replace('@', '-')}-{identity_key(params, inputs)}")
+
+
+def identity_key(params: dict[str, Any], inputs: list[Path]) -> str:
+    """Return a short hash of parameters, input files, the code that is loaded, and the version of torch."""
     identity = {
         "params": params,
         "inputs": {str(path): sha256_of(path) for path in inputs if path.is_file()},
         "code": {name: sha256_of(path) for name, path in _own_modules()},
         "torch": torch.__version__,
     }
-    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    return ResumeState(SCRATCH / f"{stage.replace('@', '-')}-{key}")
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _own_modules() -> list[tuple[str, Path]]:

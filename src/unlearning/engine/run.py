@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from unlearning.data.batches import Batch, ImageSplit
+from unlearning.data.batches import Batch, ImageSplit, share_of
 from unlearning.data.manifest import Manifest, Part
 from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
@@ -25,7 +25,7 @@ from unlearning.engine.optimisation import learning_rate, make_optimizer
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
 from unlearning.engine.validation import validate
-from unlearning.errors import InputError
+from unlearning.errors import Diverged
 from unlearning.models.supervision import Supervision
 from unlearning.params import Augment, Recipe
 from unlearning.seeds import derive_seed, generator
@@ -59,9 +59,11 @@ class Run:
         resume: ResumeState,
         modules: nn.ModuleDict | None = None,
         workers: int = 0,
+        show_progress: bool = True,
     ) -> None:
         self.name, self.launch, self.manifest, self.model, self.modules = name, launch, manifest, model, modules
         self.seed, self.resume, self.workers = seed, resume, workers
+        self.show_progress = show_progress and launch.main
         self.progress = Progress()
         self.train_split = ImageSplit(manifest, "train", launch.device, workers, launch.rank, launch.world)
         self.schedule = BatchSchedule(manifest, self.train_split, seed, name)
@@ -109,7 +111,7 @@ class Run:
             desc=self.name,
             unit="step",
             dynamic_ncols=True,
-            disable=not self.launch.main,
+            disable=not self.show_progress,
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
         )
         with bar as self._bar:
@@ -146,8 +148,15 @@ class Run:
                     yield forget, retain
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Return a CPU generator that depends on the run's seed, the purpose and the current step alone."""
+        """Return a CPU generator that depends on the run's seed, the purpose and the current step alone.
+
+        It is the same in every process: draw for the rows of all of them, and take this one's by `share`.
+        """
         return generator(self.seed, self.name, purpose, self.progress.step)
+
+    def share(self, tensor: Tensor) -> Tensor:
+        """Return this process's rows of a tensor with the rows of all: those of its own images."""
+        return tensor[share_of(len(tensor), self.launch.rank, self.launch.world)]
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the rows of all processes, with gradient."""
@@ -176,6 +185,17 @@ class Run:
         self.model.eval()
         return self.progress
 
+    def cost(self) -> dict[str, float | str]:
+        """Return what the run took: time (s, validation and saving left out), steps, images, memory (GB), machine."""
+        return {
+            "seconds": round(self.progress.seconds, 2),
+            "steps": self.progress.step,
+            "samples": self.progress.samples,
+            "peak_memory_gb": round(self.launch.peak_memory_gb(), 3),
+            "device": self.launch.description,
+            "processes": self.launch.world,
+        }
+
     def _step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -193,14 +213,14 @@ class Run:
             self._look_at_losses()
 
     def _look_at_losses(self) -> list[float]:
-        """Fetch this epoch's losses; raises InputError at the first that is not finite, the last good state is kept."""
+        """Fetch this epoch's losses; raises Diverged at the first that is not finite, the last good state is kept."""
         losses = torch.stack(self._losses).float().cpu()
         finite = losses.isfinite()
         if not finite.all():
             first = int((~finite).int().argmax())
             last = float(losses[first - 1]) if first else self._last_finite
             step = self.progress.step - len(losses) + first + 1
-            raise InputError(
+            raise Diverged(
                 f"{self.name}: the loss became {float(losses[first])} at epoch {self._epoch}, step {step} "
                 f"(last finite loss {last:.4g}); lower its lr, or set clip_norm"
             )

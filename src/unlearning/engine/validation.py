@@ -1,5 +1,6 @@
 """Accuracy on the validation split while training goes on: what hyper-parameters are chosen by."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,16 +22,17 @@ def validate(model: nn.Module, images: ImageSplit, manifest: Manifest) -> Row:
     row = {}
     for part in parts:
         name = "validation_acc" if part == "all" else f"validation_{part}_acc"
-        row[name] = _accuracy(model, images, manifest, part)
+        row[name] = accuracy(model, images, manifest.select("validation", part))
     for module, mode in modes.items():
         module.training = mode
     return row
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, images: ImageSplit, manifest: Manifest, part: Part) -> float:
+def accuracy(model: nn.Module, images: ImageSplit, positions: np.ndarray) -> float:
+    """Return the percentage of right predictions at some positions of a split, in whatever mode the model is."""
     right = total = 0
-    for batch in images.batches(in_order(manifest.select("validation", part), BATCH_SIZE)):
+    for batch in images.batches(in_order(positions, BATCH_SIZE)):
         right += int((model(batch.images).argmax(dim=1) == batch.labels).sum())
         total += len(batch.labels)
     return 100 * right / max(total, 1)

@@ -30,9 +30,9 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     classes = label_space(run, cfg)
     for epoch in run.epochs(cfg.epochs, sum(run.schedule.steps(part, cfg.batch_size) for part in parts)):
         for forget in run.visit("forget", cfg.batch_size, cfg.augment, epoch):
-            exclude = forget.labels if cfg.exclude_true_label else None
-            labels = random_labels(len(forget.labels), classes, exclude, run.generator("labels"))
-            yield F.cross_entropy(network(forget.images).float(), labels.to(forget.labels.device))
+            own = run.gather(forget.labels)  # of the global batch, for which labels are drawn whoever computes it
+            labels = random_labels(len(own), classes, own if cfg.exclude_true_label else None, run.generator("labels"))
+            yield F.cross_entropy(network(forget.images).float(), run.share(labels).to(forget.labels.device))
         for retain in run.visit("retain", cfg.batch_size, cfg.augment, epoch) if cfg.retain_pass else ():
             yield F.cross_entropy(network(retain.images).float(), retain.labels)
 

@@ -27,8 +27,8 @@ def relative_difference(model: Information, original: Information, retrained: In
         raise InputError(
             f"IDI: the original model's features tell {denominator:.4f} nats more about the forget classes than the "
             f"retrained model's, summed over {', '.join(original)}; below idi.floor = {floor} the ratio is noise. "
-            "Measure deeper layers (idi.layers), fit the critics longer (idi.epochs, idi.lr_features), use more "
-            "samples (idi.max_samples), or leave IDI out with idi.layers: []"
+            "Under mutual_information: measure deeper layers (layers), fit the critics longer (epochs, lr_features), "
+            "use more samples (max_samples), or leave IDI out with layers: []"
         )
     differences = {layer: model[layer] - retrained[layer] for layer in retrained}
     absolute = sum(abs(difference) for difference in differences.values())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearning.evaluation.tail import Tail
-from unlearning.params import IDI
+from unlearning.params import MutualInformation
 from unlearning.seeds import derive_seed, generator
 
 
@@ -59,7 +59,13 @@ class Critic(nn.Module):
 
 
 def mutual_information(
-    model: nn.Module, layer: str, features: Tensor, labels: Tensor, cfg: IDI, trial: int, device: torch.device
+    model: nn.Module,
+    layer: str,
+    features: Tensor,
+    labels: Tensor,
+    cfg: MutualInformation,
+    trial: int,
+    device: torch.device,
 ) -> Estimate:
     """Fit a critic on part of the samples and return its bound on the rest, and on the part.
 
@@ -90,7 +96,7 @@ def _fit_epoch(
     features: Tensor,
     labels: Tensor,
     fitted: Tensor,
-    cfg: IDI,
+    cfg: MutualInformation,
     seed: tuple[int, int],
     device: torch.device,
 ) -> None:
@@ -113,7 +119,7 @@ def _bound(
     return float(info_nce(scores.double().cpu(), labels[samples]))
 
 
-def _split(labels: Tensor, cfg: IDI, trial: int) -> tuple[Tensor, Tensor]:
+def _split(labels: Tensor, cfg: MutualInformation, trial: int) -> tuple[Tensor, Tensor]:
     """Return (fitted, held-out) positions, each with the label frequencies of the whole."""
     fitted, held_out = [], []
     for label in (0, 1):
@@ -126,7 +132,7 @@ def _split(labels: Tensor, cfg: IDI, trial: int) -> tuple[Tensor, Tensor]:
 
 
 def measure_layers(
-    model: nn.Module, maps: dict[str, Tensor], labels: Tensor, cfg: IDI, device: torch.device
+    model: nn.Module, maps: dict[str, Tensor], labels: Tensor, cfg: MutualInformation, device: torch.device
 ) -> dict[str, list[dict[str, float]]]:
     """Return {layer: [{"held_out": nats, "train": nats}, one per trial]} for the raw outputs of each layer."""
     model = model.float().to(device)

@@ -1,0 +1,151 @@
+"""Two real processes on the CPU against one: this file is also the script that torchrun starts in each of them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.conftest import RECIPE, weights_of
+from unlearning.data.batches import save_pixels
+from unlearning.data.manifest import Manifest, Split, load_manifest, save_manifest
+from unlearning.engine.launch import Launch, convert_sync_batchnorm, launch
+from unlearning.engine.resume import ResumeState
+from unlearning.engine.run import Run
+from unlearning.methods import cu, ec, rl
+from unlearning.models.backbone import Architecture, build
+from unlearning.models.ec_modules import ec_modules
+from unlearning.params import PretrainEC, Train
+from unlearning.training.classifier import train_classifier
+from unlearning.training.ec_modules import pretrain_ec_modules
+
+CLASSES, PER_CLASS, SIZE = 6, 8, 8
+ONE = Launch(torch.device("cpu"), rank=0, world=1, dtype=torch.float32)
+# No batch statistics: on the CPU each process has its own.
+TINY = {"img_size": SIZE, "patch_size": 4, "embed_dim": 16, "depth": 4, "num_heads": 2}
+SHAPE = Architecture("vit_tiny_patch16_224", TINY, None, CLASSES, 1, SIZE)
+# Plain SGD: Adam hides a wrong scale of the gradient, and enlarges rounding where the gradient is 0.
+SGD = RECIPE | {"augment": RECIPE["augment"].model_copy(update={"flip": 0.5, "padding": 1})}
+TRAIN = Train(**SGD, label_smoothing=0.1)
+PRETRAIN = PretrainEC(**SGD, tau=0.2)
+PAIRED = SGD | {"tau": 0.2, "omega": 2, "lambda_cu": 1.0, "lambda_ce": 1.0}
+CU = cu.Config(**PAIRED, joint_forward=True)
+EC = ec.Config(
+    **PAIRED, joint_forward=True, layer_weights=[0.2, 0.4, 0.8, 1.0], modules=True, layer_ce=True, extra_points=[]
+)
+RL = rl.Config(**SGD, retain_pass=True, label_space="all", exclude_true_label=True)
+
+
+def two_phases(run: Run) -> Iterator[Tensor]:
+    yield from train_classifier(run, TRAIN, "retain")
+    yield from cu.unlearn(run, CU)
+
+
+PROGRAMS: dict[str, Callable[[Run], Iterator[Tensor]]] = {
+    "train": lambda run: train_classifier(run, TRAIN, "all"),
+    "pretrain_ec": lambda run: pretrain_ec_modules(run, PRETRAIN),
+    "cu": lambda run: cu.unlearn(run, CU),
+    "cu_two_passes": lambda run: cu.unlearn(run, CU.model_copy(update={"joint_forward": False})),
+    "ec": lambda run: ec.unlearn(run, EC),
+    "rl": lambda run: rl.unlearn(run, RL),
+    "rl_any_label": lambda run: rl.unlearn(run, RL.model_copy(update={"exclude_true_label": False})),
+    "two_phases": two_phases,
+}
+
+
+def make_run(name: str, where: Launch) -> Run:
+    """Return the run of a program in the working directory, which holds the split; the same in every process."""
+    torch.manual_seed(0)
+    model = build(SHAPE)
+    modules = ec_modules(model)
+    for key, module in list(modules.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            modules.set_submodule(key, nn.GroupNorm(1, module.num_features))
+    return Run("run", where, load_manifest(), model, 0, ResumeState(Path("scratch") / name), modules)
+
+
+def in_one_of_two_processes() -> None:
+    """Drive every program to its end, and one only as far as a step into its second epoch."""
+    where = launch("fp32")
+    for name, program in PROGRAMS.items():
+        run = make_run(name, where)
+        progress = run.drive(program(run))
+        torch.save((weights_of(run.network), progress.step, progress.samples), f"{name}-{where.rank}.pt")
+    run = make_run("interrupted", where)
+    steps = run.schedule.steps("forget", CU.batch_size) * CU.omega
+    run.drive(islice(cu.unlearn(run, CU), steps + 1))
+
+
+@pytest.fixture(scope="module")
+def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that holds a split and what two processes made of it."""
+    folder = tmp_path_factory.mktemp("distributed")
+    random = np.random.default_rng(0)
+    labels = random.permutation(np.repeat(np.arange(CLASSES), PER_CLASS))
+    splits = {"train": Split([str(i) for i in range(len(labels))], labels)}
+    splits |= {name: Split([], labels[:0]) for name in ("validation", "test")}
+    names = [f"class{label}" for label in range(CLASSES)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        save_pixels("train", torch.from_numpy(random.integers(0, 256, (len(labels), 1, SIZE, SIZE), dtype=np.uint8)))
+        save_manifest(Manifest("test", names, SIZE, 1, [0.5], [0.3], None, "content", splits, forget_classes=[1, 4]))
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def two_processes(torchrun: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return that folder, which is the working directory."""
+    monkeypatch.chdir(torchrun)
+    return torchrun
+
+
+@pytest.mark.usefixtures("two_processes")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_two_processes_end_with_the_weights_of_one(name: str) -> None:
+    run = make_run(f"one-{name}", ONE)
+    begin = weights_of(run.modules if name == "pretrain_ec" else run.model)
+    progress = run.drive(PROGRAMS[name](run))
+    expected = weights_of(run.network)
+    for rank in range(2):
+        actual, step, samples = torch.load(f"{name}-{rank}.pt")
+        assert (step, samples) == (progress.step, progress.samples)
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+    # ... and not because nothing was learned.
+    end = (run.modules if name == "pretrain_ec" else run.model).state_dict()
+    assert max((end[key] - value).abs().max() for key, value in begin.items()) > 0.01
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_one_process_can_finish_what_two_began() -> None:
+    run = make_run("interrupted", ONE)
+    assert run.resume.load()["progress"]["epoch"] == 1
+    progress = run.drive(cu.unlearn(run, CU))
+    expected, step, samples = torch.load("cu-0.pt")
+    assert (progress.step, progress.samples) == (step, samples)
+    torch.testing.assert_close(weights_of(run.network), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_sharing_batch_statistics_leaves_the_function_as_it_is() -> None:
+    torch.manual_seed(0)
+    model = build(Architecture("efficientnet_b0", {}, None, CLASSES, 3, 64)).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(images)
+        shared = convert_sync_batchnorm(model)
+        assert any(isinstance(module, nn.SyncBatchNorm) for module in shared.modules())
+        torch.testing.assert_close(shared(images), expected)
+
+
+if __name__ == "__main__":
+    in_one_of_two_processes()

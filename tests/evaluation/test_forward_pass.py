@@ -1,0 +1,131 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.architectures import enliven
+from tests.conftest import SHAPE
+from unlearning.data.batches import ImageSplit, in_order
+from unlearning.data.manifest import Manifest
+from unlearning.engine.launch import launch
+from unlearning.errors import InputError
+from unlearning.evaluation.forward_pass import Pass, balanced_sample, forward_pass
+from unlearning.models.backbone import build
+
+LAYERS = ["layer1", "layer3"]
+BATCH = 7  # does not divide the 24 test images
+POSITIONS = np.array([1, 6, 7, 8, 20, 23])  # some in the first, second, third and last batch
+NO_SECOND_BATCH = np.array([0, 6, 14])
+
+
+@pytest.fixture
+def model(world: Manifest) -> nn.Module:
+    """Return an untrained network that nevertheless predicts several classes, in training mode."""
+    torch.manual_seed(0)
+    model = enliven(build(SHAPE))
+    with torch.no_grad():
+        model.fc.bias -= plain(world, model)["logits"].mean(dim=0).to(model.fc.bias.device)
+    return model.train()
+
+
+def split(world: Manifest) -> ImageSplit:
+    return ImageSplit(world, "test", launch("fp32").device)
+
+
+def run(world: Manifest, model: nn.Module, batch_size: int = BATCH, **options: Any) -> Pass:
+    return forward_pass(model, split(world), launch("fp32"), batch_size, **options)
+
+
+def plain(world: Manifest, model: nn.Module) -> dict[str, Tensor]:
+    """Return what each layer gives for the whole test split in one batch, and "images" and "logits"."""
+    (batch,) = split(world).batches(in_order(np.arange(24), 24))
+    model.eval().to(batch.images.device)
+    outputs = {"images": batch.images.cpu()}
+    with torch.no_grad():
+        x = model.maxpool(model.act1(model.bn1(model.conv1(batch.images))))
+        for name in ("layer1", "layer2", "layer3", "layer4"):
+            x = getattr(model, name)(x)
+            outputs[name] = x.cpu()
+        outputs["penultimate"] = x.mean(dim=(2, 3)).cpu()
+        outputs["logits"] = model.fc(x.mean(dim=(2, 3))).cpu()
+    return outputs
+
+
+def test_each_image_goes_through_the_model_once_in_the_order_of_the_split(world: Manifest, model: nn.Module) -> None:
+    seen: list[Tensor] = []
+    model.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].cpu()))
+    run(world, model, layers=LAYERS, map_layers=LAYERS, map_positions=POSITIONS)
+    assert [len(images) for images in seen] == [7, 7, 7, 3]
+    assert torch.equal(torch.cat(seen), plain(world, model)["images"])
+
+
+@pytest.mark.parametrize("batch_size", [1, BATCH, 24, 100])
+def test_predictions_and_labels_are_those_of_the_split_in_order(
+    world: Manifest, model: nn.Module, batch_size: int
+) -> None:
+    kept = run(world, model, batch_size)
+    assert kept.labels.tolist() == world.splits["test"].labels.tolist()
+    assert torch.equal(kept.predictions, plain(world, model)["logits"].argmax(dim=1))
+    assert len(kept.predictions.unique()) > 1  # or any order would do
+    assert kept.features == kept.maps == {}
+
+
+def test_pooled_features_are_the_spatial_means_and_the_penultimate_feature(world: Manifest, model: nn.Module) -> None:
+    kept = run(world, model, layers=LAYERS)
+    expected = plain(world, model)
+    assert list(kept.features) == [*LAYERS, "penultimate"]
+    for layer in LAYERS:
+        torch.testing.assert_close(kept.features[layer], expected[layer].mean(dim=(2, 3)))
+    torch.testing.assert_close(kept.features["penultimate"], expected["penultimate"])
+    assert kept.maps == {}
+
+
+@pytest.mark.parametrize("positions", [POSITIONS, NO_SECOND_BATCH])
+def test_maps_are_kept_for_the_asked_positions_alone(world: Manifest, model: nn.Module, positions: np.ndarray) -> None:
+    kept = run(world, model, map_layers=["layer2", "layer4"], map_positions=positions)
+    expected = plain(world, model)
+    assert list(kept.maps) == ["layer2", "layer4"]
+    for layer, values in kept.maps.items():
+        torch.testing.assert_close(values, expected[layer][positions])
+    assert kept.features == {}
+
+
+def test_the_model_is_left_without_hooks_and_with_its_batch_statistics(world: Manifest, model: nn.Module) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run(world, model, layers=LAYERS)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert all(torch.equal(value.cpu(), before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"layers": ["layer1", "layer2", "layer3"]}, "features/layer2"),
+        ({"layers": ["layer1"]}, "features/penultimate"),
+        ({"map_layers": ["layer1", "layer4"], "map_positions": POSITIONS}, "maps/layer4"),
+    ],
+)
+def test_a_nan_weight_is_an_error_that_names_the_first_layer_after_it(
+    world: Manifest, model: nn.Module, options: dict[str, Any], named: str
+) -> None:
+    with torch.no_grad():
+        model.layer2[0].conv1.weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match=rf"the {named} of ResNet hold NaN"):
+        run(world, model, **options)
+
+
+@pytest.mark.parametrize(("max_samples", "per_part"), [(10, 5), (11, 5), (64, 32), (1000, 32)])
+def test_sample_is_balanced_sorted_unique_and_bounded(world: Manifest, max_samples: int, per_part: int) -> None:
+    sample = balanced_sample(world, "train", max_samples, seed=0)  # of 32 forget and 64 retain images
+    assert len(sample) == len(set(sample)) == 2 * per_part <= max_samples
+    assert sample.tolist() == sorted(sample)
+    assert np.isin(sample, world.select("train", "forget")).sum() == per_part
+    assert np.isin(sample, world.select("train", "retain")).sum() == per_part
+
+
+def test_sample_depends_on_the_seed_alone(world: Manifest) -> None:
+    first, again, other = (balanced_sample(world, "train", 20, seed).tolist() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
