@@ -31,6 +31,7 @@ RECIPE = {
     "clip_norm": None,
     "augment": NO_AUGMENT.model_copy(update={"jitter": 0.2}),
 }
+UNLEARN_RECIPE = {**RECIPE, "stop_at_forget_acc": None}
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=1)]
 Scalar = bool | int | float | str | None
 
@@ -82,6 +83,10 @@ class Recipe(Block):
     warmup: Fraction
     clip_norm: Positive | None
     augment: Augment
+
+
+class UnlearnRecipe(Recipe):
+    stop_at_forget_acc: Percent | None  # ends after the epoch in which the training forget accuracy reaches it
 
 
 class Train(Recipe):

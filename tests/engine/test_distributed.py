@@ -34,12 +34,13 @@ SHAPE = Architecture("vit_tiny_patch16_224", TINY, None, CLASSES, 1, SIZE)
 SGD = RECIPE | {"augment": RECIPE["augment"].model_copy(update={"flip": 0.5, "padding": 1})}
 TRAIN = Train(**SGD, label_smoothing=0.1)
 PRETRAIN = PretrainEC(**SGD, tau=0.2)
-PAIRED = SGD | {"tau": 0.2, "omega": 2, "lambda_cu": 1.0, "lambda_ce": 1.0}
+UNLEARN = SGD | {"stop_at_forget_acc": None}
+PAIRED = UNLEARN | {"tau": 0.2, "omega": 2, "lambda_cu": 1.0, "lambda_ce": 1.0}
 CU = cu.Config(**PAIRED, joint_forward=True)
 EC = ec.Config(
     **PAIRED, joint_forward=True, layer_weights=[0.2, 0.4, 0.8, 1.0], modules=True, layer_ce=True, extra_points=[]
 )
-RL = rl.Config(**SGD, retain_pass=True, label_space="all", exclude_true_label=True)
+RL = rl.Config(**UNLEARN, retain_pass=True, label_space="all", exclude_true_label=True)
 
 
 def two_phases(run: Run) -> Iterator[Tensor]:
@@ -129,7 +130,7 @@ def test_two_processes_end_with_the_weights_of_one(name: str) -> None:
 @pytest.mark.usefixtures("two_processes")
 def test_one_process_can_finish_what_two_began() -> None:
     run = make_run("interrupted", ONE)
-    assert run.resume.load()["progress"]["epoch"] == 1
+    assert run.resume.load()["progress"]["epochs"] == [1]
     progress = run.drive(cu.unlearn(run, CU))
     expected, step, samples = torch.load("cu-0.pt")
     assert (progress.step, progress.samples) == (step, samples)

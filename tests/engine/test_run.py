@@ -12,7 +12,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.engine.run import Run
 from unlearning.engine.validation import validate
 from unlearning.errors import InputError
-from unlearning.params import Recipe
+from unlearning.params import Recipe, UnlearnRecipe
 
 MakeRun = Callable[..., Run]
 FOUR = Recipe(**{**RECIPE, "epochs": 4})
@@ -32,6 +32,15 @@ def two_phases(run: Run) -> Iterator[Tensor]:
     for forget, retain in run.pairs(Recipe(**RECIPE), 2):
         noise = torch.rand((), generator=run.generator("noise"))
         yield F.cross_entropy(network(retain.images), retain.labels) - 0.01 * noise * network(forget.images).mean()
+
+
+def stopping_early(run: Run) -> Iterator[Tensor]:
+    """The first phase ends after its first epoch by the stopping rule, the second by its own end."""
+    sooner = UnlearnRecipe(**RECIPE, stop_at_forget_acc=100)
+    network = run.optimise(run.model, sooner)
+    for batch in run.batches("all", sooner):
+        yield F.cross_entropy(network(batch.images), batch.labels)
+    yield from plain(run, Recipe(**RECIPE))
 
 
 def equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
@@ -72,7 +81,7 @@ def killed_at(step: int, program: Iterator[Tensor]) -> Iterator[Tensor]:
 
 
 @pytest.mark.usefixtures("saving_every_epoch")
-@pytest.mark.parametrize("program", [plain, two_phases])
+@pytest.mark.parametrize("program", [plain, two_phases, stopping_early])
 @pytest.mark.parametrize("step", [0, 5, 12, 17, 23, 30])
 def test_a_killed_run_ends_like_an_uninterrupted_one(make_run: MakeRun, program: Callable, step: int) -> None:
     whole = make_run(folder="whole")
@@ -116,7 +125,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(make_run:
     run = make_run(name="boom")
     with pytest.raises(InputError, match=r"boom: the loss became nan at epoch 2, step 18 \(last finite loss"):
         run.drive(explode(run))
-    assert run.resume.load()["progress"]["epoch"] == 1
+    assert run.resume.load()["progress"]["epochs"] == [1]
 
 
 def test_pairs_walk_through_the_forget_set_and_all_of_the_retain_set(make_run: MakeRun, world: Manifest) -> None:
@@ -159,3 +168,34 @@ def test_validation_leaves_modes_and_statistics_alone(make_run: MakeRun) -> None
     assert run.model.training
     assert not run.model.layer1.training
     assert equal(before, weights_of(run.model))
+
+
+def test_a_phase_ends_when_enough_is_forgotten(make_run: MakeRun) -> None:
+    run = make_run()
+    progress = run.drive(stopping_early(run))
+    assert progress.epochs == [1, 2]
+    assert "forget_acc" in progress.rows[0]
+    assert "forget_acc" not in progress.rows[1]
+    assert [row["epoch"] for row in progress.rows] == [1, 2, 3]
+
+
+def test_forget_accuracy_that_stays_above_the_bound_stops_nothing(make_run: MakeRun) -> None:
+    run = make_run()
+    recipe = UnlearnRecipe(**{**RECIPE, "lr": 0.000001, "epochs": 3}, stop_at_forget_acc=0)
+    run.model.get_classifier().bias.data[1] = 100.0  # everything is class 1, which is to be forgotten
+    assert run.drive(plain(run, recipe)).epochs == [3]
+
+
+def test_a_scan_sees_every_image_of_a_part_once_in_order(make_run: MakeRun, world: Manifest) -> None:
+    run = make_run()
+    positions = torch.cat([batch.positions for batch in run.scan("retain", batch_size=7)])
+    assert positions.tolist() == world.select("train", "retain").tolist()
+
+
+def test_the_teacher_stays_as_the_model_was(make_run: MakeRun) -> None:
+    run = make_run()
+    teacher, before = run.teacher(), weights_of(run.model)
+    run.drive(plain(run))
+    assert equal(weights_of(teacher), before)
+    assert not teacher.training
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())

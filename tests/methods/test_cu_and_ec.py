@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import RECIPE, weights_of
+from tests.conftest import UNLEARN_RECIPE, weights_of
 from unlearning.errors import InputError
 from unlearning.methods import cu, ec
 from unlearning.models.ec_modules import ec_modules
@@ -13,11 +13,11 @@ EC = CU | {"layer_weights": [0.2, 0.4, 0.8, 1.0], "modules": True, "layer_ce": T
 
 
 def cu_config(**changes: object) -> cu.Config:
-    return cu.Config(**{**RECIPE, **CU, **changes})
+    return cu.Config(**{**UNLEARN_RECIPE, **CU, **changes})
 
 
 def ec_config(**changes: object) -> ec.Config:
-    return ec.Config(**{**RECIPE, **EC, **changes})
+    return ec.Config(**{**UNLEARN_RECIPE, **EC, **changes})
 
 
 def with_modules(make_run, **options):
@@ -29,7 +29,7 @@ def with_modules(make_run, **options):
 
 def test_cu_loss_is_the_papers_on_the_penultimate_feature(make_run) -> None:
     run, twin = make_run(), make_run(folder="twin")
-    expected_model = twin.model.train()
+    expected_model = twin.optimise(twin.model, cu_config())
     loss = next(cu.unlearn(run, cu_config()))
     forget, retain = next(twin.pairs(cu_config(), 2))
     images = torch.cat([forget.images, retain.images])
@@ -107,10 +107,10 @@ def test_an_unknown_extra_point_is_named(make_run) -> None:
 @pytest.mark.parametrize("method", ["cu", "ec"])
 def test_forgets_and_keeps(make_run, method: str) -> None:
     from tests.engine.test_run import plain
-    from unlearning.params import Recipe
+    from unlearning.params import UnlearnRecipe
 
     trained = make_run(folder="trained")
-    rows = trained.drive(plain(trained, Recipe(**{**RECIPE, "epochs": 30}))).rows
+    rows = trained.drive(plain(trained, UnlearnRecipe(**{**UNLEARN_RECIPE, "epochs": 30}))).rows
     assert rows[-1]["validation_forget_acc"] > 60
     run = with_modules(make_run, folder=method)
     run.model.load_state_dict(trained.model.state_dict())

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from tests.conftest import RECIPE
+from tests.conftest import UNLEARN_RECIPE
 from unlearning.methods import rl
 
 
 def config(**changes: object) -> rl.Config:
     options = {"retain_pass": True, "label_space": "retain", "exclude_true_label": True}
-    return rl.Config(**{**RECIPE, **options, **changes})
+    return rl.Config(**{**UNLEARN_RECIPE, **options, **changes})
 
 
 def test_labels_are_drawn_from_the_given_classes_evenly() -> None:

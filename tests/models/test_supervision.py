@@ -184,7 +184,7 @@ def test_batch_statistics_are_shared_in_a_joint_forward(
 
 def test_rows_select_samples_of_embedding_and_logits() -> None:
     point = Supervision(torch.arange(6.0).view(3, 2), None)
-    assert point.rows(slice(1, None)).embedding.tolist() == [[2, 3], [4, 5]]
+    assert point.rows(slice(1, None)).feature.tolist() == [[2, 3], [4, 5]]
     assert point.rows(slice(1, None)).logits is None
     assert Supervision(point.embedding, torch.arange(3)).rows(slice(2)).logits.tolist() == [0, 1]
 

@@ -10,7 +10,6 @@ import torch
 from accelerate import PartialState
 from timm.layers import convert_sync_batchnorm  # torch's own drops the activation of timm's BatchNormAct2d
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 from torch.nn.parallel import DistributedDataParallel
 
 from unlearning.errors import InputError
@@ -38,12 +37,17 @@ class Launch:
         """Move to the device in channels-last; with several processes, average gradients and share batch statistics."""
         if self.device.type == "cpu":
             refuse_wrong_gradients(network)
-        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self.place(network)
         if self.world == 1:
             return network
         if self.device.type == "cuda":
             network = convert_sync_batchnorm(network)
         return DistributedDataParallel(network)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move to the device in channels-last."""
+        moved: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return moved
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the rows of all processes (B, ...), with gradient: losses over the global batch stay exact."""
@@ -53,7 +57,17 @@ class Launch:
             parts = [torch.empty_like(tensor) for _ in range(self.world)]
             torch.distributed.all_gather(parts, tensor)
             return torch.cat(parts)
+        from torch.distributed.nn.functional import all_gather  # here, as only several processes need it
+
         return torch.cat(all_gather(tensor))
+
+    def average(self, tensor: Tensor) -> Tensor:
+        """Return the mean of a tensor over the processes, without gradient: all of them see the same and act alike."""
+        if self.world == 1:
+            return tensor
+        mean = tensor.detach().clone().to(self.device)
+        torch.distributed.all_reduce(mean)
+        return mean / self.world
 
     @property
     def description(self) -> str:

@@ -4,6 +4,7 @@ A program is a generator that yields one loss per optimiser step and says nothin
 processes, progress or resuming; `drive` does these, once, for all of them.
 """
 
+import copy
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,19 +18,21 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from unlearning.data.batches import Batch, ImageSplit, share_of
+from unlearning.data.batches import Batch, ImageSplit, in_order, share_of
 from unlearning.data.manifest import Manifest, Part
 from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
 from unlearning.engine.optimisation import learning_rate, make_optimizer
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
-from unlearning.engine.validation import validate
-from unlearning.errors import Diverged
+from unlearning.engine.validation import accuracy, eval_mode, validate
+from unlearning.errors import Diverged, InputError
+from unlearning.models.backbone import freeze
 from unlearning.models.supervision import Supervision
-from unlearning.params import Augment, Recipe
+from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
 
+SCAN_BATCH = 512  # images
 CHECK_EVERY = 20  # steps between looks at the losses: each look waits for the device
 SAVE_SHARE = 0.05  # of the run's time, at most, goes into saving resume state
 
@@ -38,12 +41,12 @@ SAVE_SHARE = 0.05  # of the run's time, at most, goes into saving resume state
 class Progress:
     """What is saved beside the weights when a run is interrupted."""
 
-    epoch: int = 0  # finished epochs, over all phases
-    phase: int = 0  # which call of `optimise` is current, from 1
+    epochs: list[int] = field(default_factory=list)  # finished in each phase so far; `optimise` begins a phase
     step: int = 0  # optimiser steps
     samples: int = 0  # images that went through a forward pass with gradient
     seconds: float = 0.0  # of training, validation and saving left out
     rows: list[Row] = field(default_factory=list)
+    memory: dict[str, Any] = field(default_factory=dict)  # what a program has to remember: tensors and plain values
 
 
 class Run:
@@ -66,13 +69,14 @@ class Run:
         self.show_progress = show_progress and launch.main
         self.progress = Progress()
         self.train_split = ImageSplit(manifest, "train", launch.device, workers, launch.rank, launch.world)
+        alone = launch.world == 1
+        self.whole_split = self.train_split if alone else ImageSplit(manifest, "train", launch.device, workers)
         self.schedule = BatchSchedule(manifest, self.train_split, seed, name)
         has_validation = len(manifest.splits["validation"].labels) > 0
         self.validation = ImageSplit(manifest, "validation", launch.device, workers) if has_validation else None
         self.network: nn.Module = model
         self._state = resume.load()
-        self._resumed_epoch = int(self._state["progress"]["epoch"]) if self._state else 0
-        self._epoch = 0  # of the program, counting the ones it skips
+        self._phase = 0  # which call of `optimise` is current, from 1
         self._losses: list[Tensor] = []
         self._logs: dict[str, list[Tensor]] = {}
         self._last_finite = float("nan")
@@ -85,29 +89,36 @@ class Run:
         self, network: nn.Module, recipe: Recipe, parameters: Iterable[nn.Parameter] | None = None
     ) -> nn.Module:
         """Begin a phase: train `network` (or only `parameters`) by the recipe; returns the module to call."""
-        self.progress.phase += 1
+        if recipe.batch_size % self.launch.world:
+            raise InputError(
+                f"{self.name}: a batch_size of {recipe.batch_size} cannot be shared equally by {self.launch.world} "
+                "processes; choose a multiple of their number"
+            )
+        self._phase += 1
         self.network, self.recipe = network.train(), recipe
         distributed = self.launch.distribute(network)
         chosen = list(parameters) if parameters is not None else [p for p in network.parameters() if p.requires_grad]
         self._clipped = chosen
         self.optimizer = make_optimizer(chosen, recipe)
-        self._phase_epoch, self._phase_step = self._epoch, 0
-        if self._state and self._state["progress"]["phase"] == self.progress.phase:
+        if self._state and len(self._state["progress"]["epochs"]) == self._phase:
             self._restore(self._state)
+        elif not self._skips_phase():
+            self.progress.epochs.append(0)
         return distributed
 
-    def epochs(self, count: int, steps: int) -> Iterator[int]:
-        """Yield the numbers of `count` epochs of `steps` optimiser steps each; those done before a resume are skipped.
+    def epochs(self, steps: list[int]) -> Iterator[int]:
+        """Yield the number of each epoch, counted on over the phases; `steps` are the optimiser steps of each.
 
-        When an epoch's body is through, the model is validated and the state saved.
+        Epochs done before a resume are skipped. When an epoch's body is through, the model is validated, the state
+        saved, and the phase ended if the recipe's `stop_at_forget_acc` is reached.
         """
-        self._phase_steps = count * steps
-        done = min(max(self._resumed_epoch - self._epoch, 0), count)
-        self._epoch += done
-        self._phase_step = done * steps
+        if self._skips_phase():
+            return
+        done = self.progress.epochs[-1]
+        self._phase_steps, self._phase_step = sum(steps), sum(steps[:done])
         bar = tqdm(
-            total=count * steps,
-            initial=done * steps,
+            total=self._phase_steps,
+            initial=self._phase_step,
             desc=self.name,
             unit="step",
             dynamic_ncols=True,
@@ -115,8 +126,9 @@ class Run:
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
         )
         with bar as self._bar:
-            for _ in range(done, count):
-                self._epoch += 1
+            for _ in range(done, len(steps)):
+                if self._forgot_enough():
+                    break
                 torch.manual_seed(derive_seed(self.seed, self.name, "dropout", self._epoch))
                 yield self._epoch
                 self._finish_epoch()
@@ -129,7 +141,7 @@ class Run:
 
     def batches(self, part: Part, recipe: Recipe) -> Iterator[Batch]:
         """Yield the batches of all epochs of the recipe."""
-        for epoch in self.epochs(recipe.epochs, self.schedule.steps(part, recipe.batch_size)):
+        for epoch in self.epochs([self.schedule.steps(part, recipe.batch_size)] * recipe.epochs):
             yield from self.visit(part, recipe.batch_size, recipe.augment, epoch)
 
     def pairs(self, recipe: Recipe, retain_per_forget: int) -> Iterator[tuple[Batch, Batch]]:
@@ -139,7 +151,7 @@ class Run:
         """
         size, augment = recipe.batch_size, recipe.augment
         steps = self.schedule.steps("forget", size) * retain_per_forget
-        for epoch in self.epochs(recipe.epochs, steps):
+        for epoch in self.epochs([steps] * recipe.epochs):
             retain_batches = self.schedule.stream("retain", size, augment, (epoch - 1) * steps, steps)
             for forget in self.schedule.visit("forget", size, augment, epoch):
                 for retain in islice(retain_batches, retain_per_forget):
@@ -162,9 +174,23 @@ class Run:
         """Return the rows of all processes, with gradient."""
         return self.launch.gather(tensor)
 
-    def gather_embeddings(self, points: list[Supervision]) -> list[Supervision]:
-        """Return the points with the embeddings of all processes; the logits stay this process's own."""
-        return [Supervision(self.gather(point.embedding), point.logits) for point in points]
+    def gather_features(self, points: list[Supervision]) -> list[Supervision]:
+        """Return the points with the features of all processes; the logits stay this process's own."""
+        return [Supervision(self.gather(point.feature), point.logits) for point in points]
+
+    def teacher(self) -> nn.Module:
+        """Return the model as it is now, frozen, in eval mode, on the device: call it before `optimise`."""
+        return self.launch.place(freeze(copy.deepcopy(self.model)))
+
+    def scan(self, part: Part, batch_size: int = SCAN_BATCH) -> Iterator[Batch]:
+        """Yield a part of the training split once, in order, not augmented, whole in every process: for statistics."""
+        yield from self.whole_split.batches(in_order(self.manifest.select("train", part), batch_size))
+
+    def forget_acc(self) -> float:
+        """Return the accuracy (percent) on the training images to be forgotten, as it is now, in eval mode."""
+        with eval_mode(self.model):
+            own = accuracy(self.model, self.whole_split, self.manifest.select("train", "forget"))
+        return float(self.launch.average(torch.tensor(own)))  # on the CPU batch statistics differ between processes
 
     def log(self, **values: Tensor) -> None:
         """Note values of this step; their means over the epoch become columns of the curves."""
@@ -196,6 +222,23 @@ class Run:
             "processes": self.launch.world,
         }
 
+    @property
+    def _epoch(self) -> int:
+        """The number of the current epoch, from 1, over all phases."""
+        return sum(self.progress.epochs) + 1
+
+    @property
+    def _stop_at(self) -> float | None:
+        return self.recipe.stop_at_forget_acc if isinstance(self.recipe, UnlearnRecipe) else None
+
+    def _skips_phase(self) -> bool:
+        """Whether the interrupted run had already left this phase."""
+        return self._state is not None and len(self._state["progress"]["epochs"]) > self._phase
+
+    def _forgot_enough(self) -> bool:
+        begun = self.progress.epochs[-1] > 0
+        return begun and self._stop_at is not None and self.progress.rows[-1]["forget_acc"] <= self._stop_at
+
     def _step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -214,7 +257,7 @@ class Run:
 
     def _look_at_losses(self) -> list[float]:
         """Fetch this epoch's losses; raises Diverged at the first that is not finite, the last good state is kept."""
-        losses = torch.stack(self._losses).float().cpu()
+        losses = self.launch.average(torch.stack(self._losses).float()).cpu()
         finite = losses.isfinite()
         if not finite.all():
             first = int((~finite).int().argmax())
@@ -231,6 +274,8 @@ class Run:
 
     def _finish_epoch(self) -> None:
         losses = self._look_at_losses()
+        if self._stop_at is not None:
+            self._logs["forget_acc"] = [torch.tensor(self.forget_acc())]
         with self._clock_stopped():
             row: Row = {"epoch": self._epoch, "step": self.progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
             row["loss"] = sum(losses) / len(losses)
@@ -238,7 +283,7 @@ class Run:
             if self.validation is not None:
                 row |= validate(self.model, self.validation, self.manifest)
             self.progress.rows.append(row)
-            self.progress.epoch = self._epoch
+            self.progress.epochs[-1] += 1
             self._losses, self._logs = [], {}
             if self.launch.main:
                 self._save()

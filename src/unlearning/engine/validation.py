@@ -1,5 +1,8 @@
 """Accuracy on the validation split while training goes on: what hyper-parameters are chosen by."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,20 +15,27 @@ BATCH_SIZE = 512
 
 
 def validate(model: nn.Module, images: ImageSplit, manifest: Manifest) -> Row:
-    """Return accuracies in percent, of the retain and the forget part, or of all where nothing is to be forgotten.
-
-    The model is left in the modes (training or not) it was in.
-    """
+    """Return accuracies in percent, of the retain and the forget part, or of all where nothing is to be forgotten."""
     parts: tuple[Part, ...] = ("retain", "forget") if manifest.forget_classes else ("all",)
+    with eval_mode(model):
+        return {
+            "validation_acc" if part == "all" else f"validation_{part}_acc": accuracy(
+                model, images, manifest.select("validation", part)
+            )
+            for part in parts
+        }
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into eval mode for a while; each module is left in the mode (training or not) it was in."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    row = {}
-    for part in parts:
-        name = "validation_acc" if part == "all" else f"validation_{part}_acc"
-        row[name] = accuracy(model, images, manifest.select("validation", part))
-    for module, mode in modes.items():
-        module.training = mode
-    return row
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @torch.no_grad()

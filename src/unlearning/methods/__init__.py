@@ -1,7 +1,7 @@
 """Unlearning methods: one file each, found by its name in `methods:` of params.yaml.
 
-A method file has a class `Config(Recipe)`, its block of params.yaml, and a generator `unlearn(run, cfg)` that yields
-one loss per optimiser step (README, "Your own method").
+A method file has a class `Config(UnlearnRecipe)`, its block of params.yaml, and a generator `unlearn(run, cfg)` that
+yields one loss per optimiser step (README, "Your own method").
 """
 
 import importlib

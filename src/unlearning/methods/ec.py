@@ -18,10 +18,10 @@ from unlearning.losses.contrastive_unlearning import contrastive_unlearning
 from unlearning.losses.deep_supervision import deep_supervision
 from unlearning.models.supervision import SupervisedNetwork, forward_pair
 from unlearning.models.taps import check_layers, stages
-from unlearning.params import Count, NonNegative, Positive, Recipe
+from unlearning.params import Count, NonNegative, Positive, UnlearnRecipe
 
 
-class Config(Recipe):
+class Config(UnlearnRecipe):
     tau: Positive
     omega: Count  # retain batches per forget batch, one optimiser step each
     lambda_cu: NonNegative
@@ -40,7 +40,7 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     loss = partial(contrastive_unlearning, tau=cfg.tau)
     for forget, retain in run.pairs(cfg, cfg.omega):
         z_f, z_r = forward_pair(network, forget.images, retain.images, cfg.joint_forward)
-        z_f, z_r = run.gather_embeddings(z_f), run.gather_embeddings(z_r)
+        z_f, z_r = run.gather_features(z_f), run.gather_features(z_r)
         yield deep_supervision(z_f, z_r, retain.labels, loss, cfg.lambda_cu, cfg.lambda_ce, cfg.layer_weights)
 
 

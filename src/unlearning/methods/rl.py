@@ -14,10 +14,10 @@ from torch.nn import functional as F
 
 from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
-from unlearning.params import Recipe
+from unlearning.params import UnlearnRecipe
 
 
-class Config(Recipe):
+class Config(UnlearnRecipe):
     retain_pass: bool
     label_space: Literal["all", "retain"]  # classes the random labels come from
     exclude_true_label: bool
@@ -28,7 +28,7 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     network = run.optimise(run.model, cfg)
     parts: tuple[Part, ...] = ("forget", "retain") if cfg.retain_pass else ("forget",)
     classes = label_space(run, cfg)
-    for epoch in run.epochs(cfg.epochs, sum(run.schedule.steps(part, cfg.batch_size) for part in parts)):
+    for epoch in run.epochs([sum(run.schedule.steps(part, cfg.batch_size) for part in parts)] * cfg.epochs):
         for forget in run.visit("forget", cfg.batch_size, cfg.augment, epoch):
             own = run.gather(forget.labels)  # of the global batch, for which labels are drawn whoever computes it
             labels = random_labels(len(own), classes, own if cfg.exclude_true_label else None, run.generator("labels"))

@@ -17,12 +17,17 @@ FINAL = "final"  # name of the last supervision point: penultimate feature and t
 class Supervision:
     """What one supervision point l gives for a batch."""
 
-    embedding: Tensor  # z^l, (B, d), L2-normalised, float32
+    feature: Tensor  # a^l(h^l(x)), (B, d), pooled, float32
     logits: Tensor | None  # g^l(a^l(h^l(x))), (B, classes); None where the point has no head
+
+    @property
+    def embedding(self) -> Tensor:
+        """z^l, (B, d): the feature, L2-normalised."""
+        return F.normalize(self.feature, dim=1)
 
     def rows(self, rows: slice) -> "Supervision":
         """Return some samples of the batch."""
-        return Supervision(self.embedding[rows], None if self.logits is None else self.logits[rows])
+        return Supervision(self.feature[rows], None if self.logits is None else self.logits[rows])
 
 
 class SupervisedNetwork(nn.Module):
@@ -53,12 +58,12 @@ class SupervisedNetwork(nn.Module):
         with tapped(self.model, self.points) as features, penultimate(self.model) as last:
             logits = self.model(images)
         early = [self._supervise(point, features[point]) for point in self.points]
-        return [*early, Supervision(_unit(last[0]), logits)]
+        return [*early, Supervision(last[0].float(), logits)]
 
     def _supervise(self, point: str, features: Tensor) -> Supervision:
         feature = self._feature(point, features)
         key = point_key(point)
-        return Supervision(_unit(feature), self.heads[key](feature) if key in self.heads else None)
+        return Supervision(feature.float(), self.heads[key](feature) if key in self.heads else None)
 
     def _feature(self, point: str, features: Tensor) -> Tensor:
         key = point_key(point)
@@ -97,7 +102,3 @@ def blank_image(model: nn.Module) -> Tensor:
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     side = getattr(getattr(model, "patch_embed", None), "img_size", None) or (32, 32)
     return torch.zeros(1, first.in_channels, *side, device=first.weight.device)
-
-
-def _unit(feature: Tensor) -> Tensor:
-    return F.normalize(feature.float(), dim=1)

@@ -23,7 +23,7 @@ def pretrain_ec_modules(run: Run, cfg: PretrainEC) -> Iterator[Tensor]:
     freeze(run.model)
     network = run.optimise(SupervisedNetwork(run.model, points, run.modules), cfg)
     run.model.eval()
-    for epoch in run.epochs(cfg.epochs, run.schedule.steps("all", cfg.batch_size)):
+    for epoch in run.epochs([run.schedule.steps("all", cfg.batch_size)] * cfg.epochs):
         for batch in run.visit("all", cfg.batch_size, cfg.augment, epoch, views=2):
             *early, _ = network(batch.images)
             labels = run.gather(batch.labels)
