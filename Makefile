@@ -22,7 +22,7 @@ search: .venv/installed
 	@python -m unlearning.search $(METHOD)
 
 test: .venv/installed
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	ruff check .

@@ -34,6 +34,11 @@ RECIPE = {
 UNLEARN_RECIPE = {**RECIPE, "stop_at_forget_acc": None}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the pipeline tests: they take longest, and run beside the others."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     """Write a split into an empty folder, go there, and return its manifest; classes differ in brightness by row."""
