@@ -17,7 +17,7 @@ repro: .venv/installed
 	@python -m unlearning.check
 	dvc repro
 
-# e.g. make search METHOD=cu: chooses its lr and epochs on the validation split; an interrupted search goes on
+# e.g. make search METHOD=cu, or METHOD=all: chooses lr and epochs on the validation split; an interrupted search goes on
 search: .venv/installed
 	@python -m unlearning.search $(METHOD)
 

@@ -1,11 +1,14 @@
 """A world small enough for a test: twelve-pixel images of six classes, of which two are to be forgotten."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from unlearning.data.batches import save_pixels
@@ -32,6 +35,9 @@ RECIPE = {
     "augment": NO_AUGMENT.model_copy(update={"jitter": 0.2}),
 }
 UNLEARN_RECIPE = {**RECIPE, "stop_at_forget_acc": None}
+
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,6 +73,15 @@ def make_run(world: Manifest) -> Callable[..., Run]:
         return Run(name, launch("fp32"), world, build(SHAPE), seed, resume, modules)
 
     return make
+
+
+def config_of(method: str, **changes: object) -> Any:
+    """Return a method's parameters as in params.yaml, but for a recipe that suits the small world, and `changes`."""
+    own = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))[method]
+    bounds = {key: own[key] for key in ("clip_norm", "stop_at_forget_acc")}
+    recipe = {**RECIPE, "optimizer": own["optimizer"], "weight_decay": own["weight_decay"], **bounds}
+    config = importlib.import_module(f"unlearning.methods.{method}").Config
+    return config(**{**own, **recipe, **changes})
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:

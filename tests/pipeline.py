@@ -17,9 +17,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "rl": {"epochs": 1},
     "cu": {"epochs": 1},
     "ec": {"epochs": 1},
+    "head_distill": {"epochs": 3},
     "mutual_information": {"epochs": 20, "lr_features": 0.0003, "lr_labels": 0.005},
     "idi": {"floor": 0.000001},
 }
+METHODS = ["rl", "cu", "ec", "head_distill"]  # of all that there are: tests/methods runs each of them
 
 
 class Clone:
@@ -42,6 +44,7 @@ class Clone:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes((ROOT / name).read_bytes())
         self.set_params(SMALL)
+        self.keep_methods(METHODS)
         self.git("init", "--quiet")
         self.git("config", "user.email", "test@example.org")
         self.git("config", "user.name", "test")
@@ -52,7 +55,14 @@ class Clone:
         path = self.folder / "params.yaml"
         values = yaml.safe_load(path.read_text())
         for key, value in changes.items():
-            values[key] = {**values[key], **value} if isinstance(value, dict) else value
+            values[key] = {**values.get(key, {}), **value} if isinstance(value, dict) else value
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+
+    def keep_methods(self, names: list[str]) -> None:
+        """Take the other methods out of params.yaml."""
+        path = self.folder / "params.yaml"
+        values = yaml.safe_load(path.read_text())
+        values["methods"] = {name: values["methods"][name] for name in names}
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:

@@ -5,16 +5,33 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.pipeline import Clone, stages_run
+from tests.pipeline import METHODS, Clone, stages_run
+from unlearning.params import UnlearnRecipe
 
 pytestmark = pytest.mark.pipeline
 ALL = [
-    "split", "train@original", "train@retrained", "pretrain_ec", "unlearn@rl", "unlearn@cu", "unlearn@ec",
-    "evaluate_reference@original", "evaluate_reference@retrained", "evaluate@rl", "evaluate@cu", "evaluate@ec",
-    "compare",
+    "split", "train@original", "train@retrained", "pretrain_ec", "evaluate_reference@original",
+    "evaluate_reference@retrained", "compare",
+    *(f"{stage}@{method}" for stage in ("unlearn", "evaluate") for method in METHODS),
 ]  # fmt: skip
-MODELS = ["original", "retrained", "rl", "cu", "ec"]
+MODELS = ["original", "retrained", *METHODS]
+TOY = """\
+\"\"\"Toy: one step of nothing but weight decay.\"\"\"
+
+from unlearning.params import UnlearnRecipe
+
+
+class Config(UnlearnRecipe):
+    strength: float
+
+
+def unlearn(run, cfg):
+    network = run.optimise(run.model, cfg)
+    for batch in run.batches("retain", cfg):
+        yield cfg.strength * network(batch.images).square().mean()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +62,39 @@ def test_every_model_has_the_metrics_of_the_contract(clone: Clone) -> None:
     assert [line.split("|")[1].strip(" *") for line in table[2:]] == MODELS
     assert (clone.folder / "plots/cka_layers.png").read_bytes().startswith(b"\x89PNG")
     assert "idi_denominator" in json.loads(clone.read("metrics/details/ec.json"))["idi"]
+
+
+def test_the_control_that_changes_nothing_but_the_classifier_is_exposed(clone: Clone) -> None:
+    row = json.loads(clone.read("metrics/models/head_distill.json"))
+    assert row["cka"] == pytest.approx(100)
+    assert row["idi"] == pytest.approx(1, abs=0.000001)
+    assert row["h_mean"] == pytest.approx(0, abs=0.001)
+
+
+def test_a_method_is_added_by_a_file_a_block_and_a_line(clone: Clone) -> None:
+    (clone.folder / "src/unlearning/methods/toy.py").write_text(TOY)
+    values = yaml.safe_load(clone.read("params.yaml"))
+    recipe = {key: values["rl"][key] for key in UnlearnRecipe.model_fields}
+    clone.set_params({"toy": {**recipe, "strength": 0.1}, "methods": {"toy": {"start": "original"}}})
+    assert stages_run(clone.dvc("repro")) == ["unlearn@toy", "evaluate@toy", "compare"]
+    assert "| toy |" in clone.read("metrics/table.md")
+    assert "cka" in json.loads(clone.read("metrics/models/toy.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": {"toy": {"start": "original"}}}, "methods: 'toy' has no block 'toy' with its parameters"),
+        ({"methods": {"r1": {"start": "original"}}, "r1": {"epochs": 1}}, "no file src/unlearning/methods/r1.py"),
+        ({"methods": {"rl": {"start": "orignal"}}}, "methods.rl.start: Input should be 'original' or 'ec_modules'"),
+    ],
+)
+def test_a_method_that_is_only_half_there_is_named(clone: Clone, changes: dict, message: str) -> None:
+    clone.set_params(changes)
+    done = clone.run("python", "-m", "unlearning.check")
+    assert done.returncode == 1
+    assert message in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_nothing_changed_nothing_run(clone: Clone) -> None:

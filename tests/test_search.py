@@ -29,12 +29,13 @@ def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
         Checkpoint(new_header(SHAPE, world, "train@original", {}), build(SHAPE), modules=None),
     )
 
-    def run(**changes: object) -> list[dict[str, str]]:
+    def run(methods: tuple[str, ...] = ("rl",), argument: str = "rl", **changes: object) -> list[dict[str, str]]:
         values = yaml.safe_load(PARAMS.read_text())
         values["search"] |= {"trials": 2, "seeds": 1, "precisions": ["fp32"], "epochs_max": 2} | changes
         values["rl"] |= {"batch_size": 8, "lr": 0.02, "epochs": 1}
+        values |= {"methods": {name: {"start": "original"} for name in methods}, "headline": methods[0]}
         Path("params.yaml").write_text(yaml.safe_dump(values))
-        monkeypatch.setattr("sys.argv", ["search", "rl"])
+        monkeypatch.setattr("sys.argv", ["search", argument])
         search.main()
         with Path("metrics/search/rl.csv").open(newline="") as file:
             return list(csv.DictReader(file))
@@ -83,6 +84,11 @@ def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(
         run_search(forget_weight=5.0)
 
 
+def test_all_searches_every_row_of_the_table(run_search: Search) -> None:
+    run_search(methods=("rl", "pl"), argument="all", trials=1)
+    assert sorted(path.name for path in Path("metrics/search").iterdir()) == ["pl.csv", "pl.yaml", "rl.csv", "rl.yaml"]
+
+
 def test_a_diverging_trial_is_worse_than_any_other(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     def diverge(*arguments: object) -> Outcome:  # noqa: ARG001
         raise Diverged("nan")
@@ -98,7 +104,9 @@ def test_a_trial_counts_by_its_mean_over_seeds_and_precisions(monkeypatch: pytes
     from unlearning.params import load_params
 
     params = load_params(PARAMS)
-    params = params.model_copy(update={"search": params.search.model_copy(update={"seeds": 2})})
+    params = params.model_copy(
+        update={"search": params.search.model_copy(update={"seeds": 2, "precisions": ["fp32", "bf16"]})}
+    )
     assert search.run_trial("rl", params, None, None, None) == Outcome(1.75, 85)
 
 

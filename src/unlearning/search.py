@@ -1,9 +1,10 @@
 """Choose a method's learning rate and number of epochs on the validation split: `make search METHOD=cu`.
 
-Every method gets the same budget and ranges (block `search` of params.yaml), every trial a run from the method's start
-checkpoint in each seed and precision. Criterion, averaged over these: the validation retain accuracy, less
-`forget_weight` times the forget accuracy. The test split and the retrained model are never looked at.
-Trials lie in an SQLite file, so an interrupted search goes on where it was.
+Several names, or `all`, are searched one after the other. Every method gets the same budget and ranges (block `search`
+of params.yaml), every trial a run from the method's start checkpoint in each seed and precision. Criterion, averaged
+over these: the validation retain accuracy, less `forget_weight` times the forget accuracy. The test split and the
+retrained model are never looked at. Trials lie in an SQLite file per method, so an interrupted search goes on where it
+was, and several can run at once.
 """
 
 import copy
@@ -32,7 +33,8 @@ from unlearning.models.checkpoint import Checkpoint, load_checkpoint
 from unlearning.params import Params, Recipe, load_params
 from unlearning.seeds import derive_seed
 
-DATABASE = Path(".scratch/search.db")
+DATABASES = Path(".scratch/search")
+EVERY = "all"
 RESULTS = Path("metrics/search")
 DIVERGED = -10_000.0  # score of a trial whose loss stopped being finite: below every other
 
@@ -50,27 +52,33 @@ class Outcome:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
-        raise InputError("which method? make search METHOD=cu")
-    name, params, manifest = sys.argv[1], load_params(), load_manifest()
-    config = method_config(name)
-    if name not in params.methods:
-        raise InputError(f"methods: {name!r} is no row of params.yaml; add it with what it starts from")
+    params, manifest = load_params(), load_manifest()
+    names = list(params.methods) if sys.argv[1:] == [EVERY] else sys.argv[1:]
+    if not names:
+        raise InputError(f"which method? make search METHOD=cu, or METHOD={EVERY}")
+    configs = {name: method_config(name) for name in names}
+    for name in names:
+        if name not in params.methods:
+            raise InputError(f"methods: {name!r} is no row of params.yaml; add it with what it starts from")
     if not len(manifest.select("validation", "forget")):
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
+    for name, config in configs.items():
+        print(search(name, config, params, manifest))
+
+
+def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
+    """Run the trials that are missing; returns the best values as lines for params.yaml."""
     start = Path("models") / f"{params.methods[name].start}.safetensors"
     study = open_study(name, params, config, start)
-    checkpoint = load_checkpoint(start, manifest)
+    checkpoint, space = load_checkpoint(start, manifest), params.search
 
     def objective(trial: optuna.Trial) -> float:
-        space = params.search
         lr = float(f"{trial.suggest_float('lr', space.lr_min, space.lr_max, log=True):.2g}")
         epochs = trial.suggest_int("epochs", 1, space.epochs_max)
         trial.set_user_attr("lr", lr)
+        tried = config.model_copy(update={"lr": lr, "epochs": epochs})
         try:
-            outcome = run_trial(
-                name, params, manifest, checkpoint, config.model_copy(update={"lr": lr, "epochs": epochs})
-            )
+            outcome = run_trial(name, params, manifest, checkpoint, tried)
         except Diverged:
             return DIVERGED
         trial.set_user_attr("forget_acc", outcome.forget_acc)
@@ -78,17 +86,17 @@ def main() -> None:
         return outcome.score(space.forget_weight)
 
     finished = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
-    study.optimize(objective, n_trials=max(0, params.search.trials - finished), show_progress_bar=True)
-    print(write_results(name, study))
+    study.optimize(objective, n_trials=max(0, space.trials - finished), show_progress_bar=True)
+    return write_results(name, study)
 
 
 def open_study(name: str, params: Params, config: Recipe, start: Path) -> optuna.Study:
     """Return the study of exactly this method, settings, start and code, with the trials it already has."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    DATABASE.parent.mkdir(exist_ok=True)
+    DATABASES.mkdir(parents=True, exist_ok=True)
     settings = params.model_dump(include={"seed", "search"}) | config.model_dump(exclude={"lr", "epochs"})
     key = identity_key(settings, [start, Path("data/forget.json")])
-    storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASE}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(params.seed, name, len(study.trials)) % 2**32)
     if not study.trials:
@@ -116,8 +124,9 @@ def run_once(name: str, seed: int, precision: str, manifest: Manifest, start: Ch
         resume = ResumeState(Path(scratch))
         run = Run(name, where, manifest, fresh.model, seed, resume, fresh.modules, show_progress=False)
         run.drive(method_program(name)(run, config))
-    reached = validate(run.model, ImageSplit(manifest, "validation", where.device), manifest)
-    trained = accuracy(run.model, ImageSplit(manifest, "train", where.device), manifest.select("train", "forget"))
+    with where.autocast():
+        reached = validate(run.model, ImageSplit(manifest, "validation", where.device), manifest)
+        trained = accuracy(run.model, ImageSplit(manifest, "train", where.device), manifest.select("train", "forget"))
     return Outcome(mean([trained, reached["validation_forget_acc"]]), reached["validation_retain_acc"])
 
 

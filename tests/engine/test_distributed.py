@@ -1,27 +1,29 @@
 """Two real processes on the CPU against one: this file is also the script that torchrun starts in each of them."""
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import RECIPE, weights_of
+from tests.conftest import RECIPE, config_of, weights_of
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, Split, load_manifest, save_manifest
 from unlearning.engine.launch import Launch, convert_sync_batchnorm, launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.methods import cu, ec, rl
+from unlearning.methods import method_program
 from unlearning.models.backbone import Architecture, build
 from unlearning.models.ec_modules import ec_modules
-from unlearning.params import PretrainEC, Train
+from unlearning.params import PretrainEC, Train, known_methods
 from unlearning.training.classifier import train_classifier
 from unlearning.training.ec_modules import pretrain_ec_modules
 
@@ -34,28 +36,38 @@ SHAPE = Architecture("vit_tiny_patch16_224", TINY, None, CLASSES, 1, SIZE)
 SGD = RECIPE | {"augment": RECIPE["augment"].model_copy(update={"flip": 0.5, "padding": 1})}
 TRAIN = Train(**SGD, label_smoothing=0.1)
 PRETRAIN = PretrainEC(**SGD, tau=0.2)
-UNLEARN = SGD | {"stop_at_forget_acc": None}
-PAIRED = UNLEARN | {"tau": 0.2, "omega": 2, "lambda_cu": 1.0, "lambda_ce": 1.0}
-CU = cu.Config(**PAIRED, joint_forward=True)
-EC = ec.Config(
-    **PAIRED, joint_forward=True, layer_weights=[0.2, 0.4, 0.8, 1.0], modules=True, layer_ce=True, extra_points=[]
-)
-RL = rl.Config(**UNLEARN, retain_pass=True, label_space="all", exclude_true_label=True)
+UNLEARN = {key: SGD[key] for key in ("optimizer", "momentum", "augment")}
+FEW = {"forget_batch_size": 8, "second_batch_size": 8, "retain_per_forget": 2, "keep_per_forget": 2}
+
+
+def config(method: str, **changes: object) -> Any:
+    known = importlib.import_module(f"unlearning.methods.{method}").Config.model_fields
+    few = {key: value for key, value in FEW.items() if key in known}
+    return config_of(method, **{**UNLEARN, **few, **changes})
+
+
+def unlearn(method: str, **changes: object) -> Callable[[Run], Iterator[Tensor]]:
+    return lambda run: method_program(method)(run, config(method, **changes))
 
 
 def two_phases(run: Run) -> Iterator[Tensor]:
     yield from train_classifier(run, TRAIN, "retain")
-    yield from cu.unlearn(run, CU)
+    yield from unlearn("cu")(run)
+
+
+def scar_of_positive_features(run: Run) -> Iterator[Tensor]:
+    run.model.fc_norm = nn.Softplus()  # not ReLU: near 0 the root enlarges rounding
+    yield from unlearn("scar")(run)
 
 
 PROGRAMS: dict[str, Callable[[Run], Iterator[Tensor]]] = {
     "train": lambda run: train_classifier(run, TRAIN, "all"),
     "pretrain_ec": lambda run: pretrain_ec_modules(run, PRETRAIN),
-    "cu": lambda run: cu.unlearn(run, CU),
-    "cu_two_passes": lambda run: cu.unlearn(run, CU.model_copy(update={"joint_forward": False})),
-    "ec": lambda run: ec.unlearn(run, EC),
-    "rl": lambda run: rl.unlearn(run, RL),
-    "rl_any_label": lambda run: rl.unlearn(run, RL.model_copy(update={"exclude_true_label": False})),
+    **{method: unlearn(method) for method in known_methods()},
+    "scar": scar_of_positive_features,
+    "cu_two_passes": unlearn("cu", joint_forward=False),
+    "rl_any_label": unlearn("rl", label_space="all", exclude_true_label=False),
+    "cola_ec_without_heads": unlearn("cola_ec", layer_ce=False),
     "two_phases": two_phases,
 }
 
@@ -79,8 +91,9 @@ def in_one_of_two_processes() -> None:
         progress = run.drive(program(run))
         torch.save((weights_of(run.network), progress.step, progress.samples), f"{name}-{where.rank}.pt")
     run = make_run("interrupted", where)
-    steps = run.schedule.steps("forget", CU.batch_size) * CU.omega
-    run.drive(islice(cu.unlearn(run, CU), steps + 1))
+    cfg = config("cu")
+    steps = run.schedule.steps("forget", cfg.batch_size) * cfg.omega
+    run.drive(islice(unlearn("cu")(run), steps + 1))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +112,7 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -131,7 +144,7 @@ def test_two_processes_end_with_the_weights_of_one(name: str) -> None:
 def test_one_process_can_finish_what_two_began() -> None:
     run = make_run("interrupted", ONE)
     assert run.resume.load()["progress"]["epochs"] == [1]
-    progress = run.drive(cu.unlearn(run, CU))
+    progress = run.drive(unlearn("cu")(run))
     expected, step, samples = torch.load("cu-0.pt")
     assert (progress.step, progress.samples) == (step, samples)
     torch.testing.assert_close(weights_of(run.network), expected, rtol=1e-4, atol=1e-5)

@@ -1,15 +1,20 @@
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.conftest import RECIPE, weights_of
+from tests.conftest import RECIPE, SIZE, weights_of
+from unlearning.data.batches import Batch, ImageSplit
 from unlearning.data.manifest import Manifest
+from unlearning.data.surrogate import SURROGATE, surrogate_manifest
 from unlearning.engine.run import Run
+from unlearning.engine.schedule import BatchSchedule
 from unlearning.engine.validation import validate
 from unlearning.errors import InputError
 from unlearning.params import Recipe, UnlearnRecipe
@@ -196,6 +201,75 @@ def test_the_teacher_stays_as_the_model_was(make_run: MakeRun) -> None:
     run = make_run()
     teacher, before = run.teacher(), weights_of(run.model)
     run.drive(plain(run))
-    assert equal(weights_of(teacher), before)
-    assert not teacher.training
+    assert equal(weights_of(teacher.network), before)
+    assert not any(module.training for module in teacher.network.modules())
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_what_is_done_after_each_step_sees_its_weights_and_ends_with_the_phase(make_run: MakeRun) -> None:
+    run = make_run()
+    seen: list[tuple[int, Tensor]] = []
+    before: list[Tensor] = []
+
+    def first_phase() -> Iterator[Tensor]:
+        network = run.optimise(run.model, Recipe(**RECIPE))
+        weight = run.model.get_classifier().weight
+        run.after_each_step(lambda: seen.append((run.progress.step, weight.detach().clone())))
+        for batch in run.batches("retain", Recipe(**RECIPE)):
+            before.append(weight.detach().clone())
+            yield F.cross_entropy(network(batch.images), batch.labels)
+
+    def program() -> Iterator[Tensor]:
+        yield from first_phase()
+        yield from plain(run)
+
+    progress = run.drive(program())
+    assert progress.step > len(seen) == len(before) == 2 * (64 // 8)
+    assert [step for step, _ in seen] == list(range(len(seen)))
+    assert not torch.equal(seen[0][1], before[0])
+    assert all(torch.equal(after, then) for (_, after), then in zip(seen[:-1], before[1:], strict=True))
+
+
+def test_a_constraint_on_the_weights_holds_before_the_next_step_and_in_the_end(make_run: MakeRun) -> None:
+    run = make_run()
+    bias = run.model.get_classifier().bias
+
+    def program() -> Iterator[Tensor]:
+        network = run.optimise(run.model, Recipe(**RECIPE))
+        run.after_each_step(lambda: bias.data.fill_(0.5))
+        for number, batch in enumerate(run.batches("retain", Recipe(**RECIPE))):
+            assert number == 0 or (bias == 0.5).all()
+            yield F.cross_entropy(network(batch.images), batch.labels)
+
+    run.drive(program())
+    assert (bias == 0.5).all()
+
+
+@pytest.fixture
+def surrogate(world: Manifest) -> BatchSchedule:
+    """Twenty dark images from files, of which no label is known."""
+    folder = Path("something_else")
+    folder.mkdir()
+    for number in range(20):
+        Image.fromarray(np.full((SIZE, SIZE), number, dtype=np.uint8)).save(folder / f"{number:02}.png")
+    manifest = surrogate_manifest(folder, "scar.surrogate", world)
+    return BatchSchedule(manifest, ImageSplit(manifest, SURROGATE, torch.device("cpu")), 0, "test", SURROGATE)
+
+
+def test_images_of_a_surrogate_stand_in_for_the_retain_set(
+    make_run: MakeRun, world: Manifest, surrogate: BatchSchedule
+) -> None:
+    runs = [make_run(folder="with"), make_run(folder="without")]
+    pairs: list[list[tuple[Batch, Batch]]] = []
+    for run, other in zip(runs, (surrogate, None), strict=True):
+        run.optimise(run.model, FOUR)
+        pairs.append(list(islice(run.pairs(FOUR, 3, other), 4 * 3)))  # the forget set once
+    for (forget, shown), (as_ever, _) in zip(*pairs, strict=True):
+        assert torch.equal(forget.images, as_ever.images)
+        assert len(shown.images) == FOUR.batch_size
+        assert (shown.labels == -1).all()
+        assert (shown.images * world.std[0] + world.mean[0]).max() < 40 / 255
+    passes = [torch.cat([pair[1].positions for pair in pairs[0][first : first + 2]]) for first in range(0, 12, 2)]
+    assert all(len(seen.unique()) == 16 for seen in passes)
+    assert torch.cat(passes).unique().tolist() == list(range(20))
+    assert runs[0].progress.samples == runs[1].progress.samples == 4 * 3 * 2 * FOUR.batch_size

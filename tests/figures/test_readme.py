@@ -4,27 +4,31 @@ import pytest
 import yaml
 
 from unlearning.errors import InputError
-from unlearning.figures.readme import BEGIN, END, fill, table_of
+from unlearning.figures.readme import fill, read
+from unlearning.figures.table import markdown_table
+from unlearning.params import REFERENCES
 
 REPOSITORY = Path(__file__).parents[2]
+BEGIN, END = "<!-- cost: python -m unlearning.figures.readme -->\n", "<!-- /cost -->\n"
 
 
 def test_the_readme_shows_the_committed_metrics() -> None:
     methods = list(yaml.safe_load((REPOSITORY / "params.yaml").read_text())["methods"])
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    assert fill(text, table_of(methods, REPOSITORY / "metrics/models")) == text
+    table = markdown_table(read([*REFERENCES, *methods], REPOSITORY / "metrics/models"))
+    assert fill(text, "table", table) == text
 
 
 def test_only_what_lies_between_the_marks_is_replaced() -> None:
-    assert fill(f"a\n{BEGIN}old\n{END}b\n", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
+    assert fill(f"a\n{BEGIN}old\n{END}b\n", "cost", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
 
 
-@pytest.mark.parametrize("text", ["", BEGIN, END])
+@pytest.mark.parametrize("text", ["", BEGIN, END, BEGIN.replace("cost", "table") + END])
 def test_a_missing_mark_is_an_error(text: str) -> None:
-    with pytest.raises(InputError, match="marks"):
-        fill(text, "table")
+    with pytest.raises(InputError, match="marks <!-- cost:"):
+        fill(text, "cost", "table")
 
 
 def test_a_model_without_metrics_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"original\.json not found; run `dvc repro`"):
-        table_of([], tmp_path)
+        read(["original"], tmp_path)

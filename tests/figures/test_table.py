@@ -1,4 +1,4 @@
-from unlearning.figures.table import COLUMNS, markdown_table
+from unlearning.figures.table import COLUMNS, COST_COLUMNS, markdown_table
 
 METRICS = {
     "original": {"forget_acc": 99.0, "retain_acc": 98.765, "cka": 100.0, "idi": 1.0, "h_mean": 0.0, "seconds": 61.25},
@@ -22,3 +22,11 @@ def test_rows_stand_in_the_given_order_and_columns_in_a_fixed_one() -> None:
     header, _, *rows = markdown_table({"cu": row, "retrained": row, "original": row}).splitlines()
     assert header == "| model | FA ↓ | RA ↑ | TFA ↓ | TRA ↑ | CKA ↓ | IDI → 0 | IDI abs ↓ | H-Mean ↑ | seconds ↓ |"
     assert [line.split(" | ")[0] for line in rows] == ["| cu", "| *retrained*", "| *original*"]
+
+
+def test_the_cost_of_a_model_that_was_given_is_unknown() -> None:
+    cost = {"original": {}, "cu": {"seconds": 1.25, "steps": 40, "samples": 5120, "device": "CPU"}}
+    assert markdown_table(cost, COST_COLUMNS).splitlines()[2:] == [
+        "| *original* | – | – | – |",
+        "| cu | 1.2 | 40 | 5120 |",
+    ]

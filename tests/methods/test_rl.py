@@ -3,6 +3,7 @@ import torch
 
 from tests.conftest import UNLEARN_RECIPE
 from unlearning.methods import rl
+from unlearning.methods.families.random_labels import label_space, random_labels
 
 
 def config(**changes: object) -> rl.Config:
@@ -12,22 +13,22 @@ def config(**changes: object) -> rl.Config:
 
 def test_labels_are_drawn_from_the_given_classes_evenly() -> None:
     classes = torch.tensor([0, 2, 5])
-    labels = rl.random_labels(6000, classes, None, torch.Generator().manual_seed(0))
+    labels = random_labels(6000, classes, None, torch.Generator().manual_seed(0))
     assert torch.bincount(labels, minlength=6)[classes] == pytest.approx(2000, abs=150)
     assert set(labels.tolist()) == {0, 2, 5}
 
 
 def test_true_label_is_never_drawn_when_excluded() -> None:
     own = torch.arange(4).repeat(500)
-    labels = rl.random_labels(len(own), torch.arange(4), own, torch.Generator().manual_seed(0))
+    labels = random_labels(len(own), torch.arange(4), own, torch.Generator().manual_seed(0))
     assert not (labels == own).any()
     assert set(labels.tolist()) == {0, 1, 2, 3}
 
 
 def test_label_space(make_run) -> None:
     run = make_run()
-    assert rl.label_space(run, config(label_space="all")).tolist() == [0, 1, 2, 3, 4, 5]
-    assert rl.label_space(run, config(label_space="retain")).tolist() == [0, 2, 3, 5]
+    assert label_space(run, config(label_space="all")).tolist() == [0, 1, 2, 3, 4, 5]
+    assert label_space(run, config(label_space="retain")).tolist() == [0, 2, 3, 5]
 
 
 @pytest.mark.parametrize(("retain_pass", "steps"), [(True, 2 * (4 + 8)), (False, 2 * 4)])

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from unlearning.params import Augment
 
-JITTER_PROBABILITY = 0.8  # SupContrast recipe (methods.md, 11)
+JITTER_PROBABILITY = 0.8  # SupContrast recipe
 ASPECT = (3 / 4, 4 / 3)  # torchvision's RandomResizedCrop
 LUMA = (0.299, 0.587, 0.114)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as transforms
 
 from unlearning.data.augment import ASPECT, apply, draw
 from unlearning.data.images import BROKEN, fit, read_image
@@ -116,6 +117,7 @@ class Streaming:
 
     def __init__(self, manifest: Manifest, split: str, workers: int, rank: int, world: int) -> None:
         self.root, self.ids, self.size = Path(manifest.root or ""), manifest.splits[split].ids, manifest.image_size
+        self.grey = manifest.channels == 1
         self.workers, self.rank, self.world = workers, rank, world
 
     def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:
@@ -123,7 +125,7 @@ class Streaming:
             [(int(position), derive_seed(plan.seed, row)) for row, position in _rows(plan, self.rank, self.world)]
             for plan in plans
         ]
-        dataset = _Files(self.root, self.ids, self.size, augment.min_area if augment else 1.0)
+        dataset = _Files(self.root, self.ids, self.size, augment.min_area if augment else 1.0, self.grey)
         loader: DataLoader[Tensor] = DataLoader(
             dataset,
             batch_sampler=batches,
@@ -140,8 +142,8 @@ class Streaming:
 class _Files(Dataset[Tensor]):
     """Keys are (position, seed); the seed makes the crop of one sample in one epoch."""
 
-    def __init__(self, root: Path, ids: list[str], size: int, min_area: float) -> None:
-        self.root, self.ids, self.size, self.min_area = root, ids, size, min_area
+    def __init__(self, root: Path, ids: list[str], size: int, min_area: float, grey: bool) -> None:
+        self.root, self.ids, self.size, self.min_area, self.grey = root, ids, size, min_area, grey
         self.crop = v2.RandomResizedCrop(size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
@@ -151,6 +153,8 @@ class _Files(Dataset[Tensor]):
             image = read_image(path)
         except BROKEN as error:
             raise InputError(f"cannot read the image {path} ({error}); repair it and run again") from None
+        if self.grey:  # surrogate images in colour for a model of grey ones
+            image = transforms.rgb_to_grayscale(image)
         if self.min_area == 1:
             return fit(image, self.size)
         with torch.random.fork_rng(devices=[]):

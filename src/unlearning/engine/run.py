@@ -7,7 +7,7 @@ processes, progress or resuming; `drive` does these, once, for all of them.
 import copy
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,18 +22,20 @@ from unlearning.data.batches import Batch, ImageSplit, in_order, share_of
 from unlearning.data.manifest import Manifest, Part
 from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
+from unlearning.engine.loss_watch import LossWatch
 from unlearning.engine.optimisation import learning_rate, make_optimizer
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
 from unlearning.engine.validation import accuracy, eval_mode, validate
-from unlearning.errors import Diverged, InputError
+from unlearning.errors import InputError
 from unlearning.models.backbone import freeze
 from unlearning.models.supervision import Supervision
 from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
 
+RETAIN: Part = "retain"
+ALL: Part = "all"
 SCAN_BATCH = 512  # images
-CHECK_EVERY = 20  # steps between looks at the losses: each look waits for the device
 SAVE_SHARE = 0.05  # of the run's time, at most, goes into saving resume state
 
 
@@ -77,9 +79,7 @@ class Run:
         self.network: nn.Module = model
         self._state = resume.load()
         self._phase = 0  # which call of `optimise` is current, from 1
-        self._losses: list[Tensor] = []
-        self._logs: dict[str, list[Tensor]] = {}
-        self._last_finite = float("nan")
+        self._watch = LossWatch(name, launch)
         self._last_save = (time.monotonic(), 0.0)  # when, and how long it took
         self._started = time.monotonic()
 
@@ -88,7 +88,10 @@ class Run:
     def optimise(
         self, network: nn.Module, recipe: Recipe, parameters: Iterable[nn.Parameter] | None = None
     ) -> nn.Module:
-        """Begin a phase: train `network` (or only `parameters`) by the recipe; returns the module to call."""
+        """Begin a phase: train `network` (or only `parameters`) by the recipe.
+
+        Returns the module to call: forward passes in the run's precision, outputs in float32, so that losses are too.
+        """
         if recipe.batch_size % self.launch.world:
             raise InputError(
                 f"{self.name}: a batch_size of {recipe.batch_size} cannot be shared equally by {self.launch.world} "
@@ -96,7 +99,7 @@ class Run:
             )
         self._phase += 1
         self.network, self.recipe = network.train(), recipe
-        distributed = self.launch.distribute(network)
+        callable_network = self.launch.distribute(network)
         chosen = list(parameters) if parameters is not None else [p for p in network.parameters() if p.requires_grad]
         self._clipped = chosen
         self.optimizer = make_optimizer(chosen, recipe)
@@ -104,7 +107,7 @@ class Run:
             self._restore(self._state)
         elif not self._skips_phase():
             self.progress.epochs.append(0)
-        return distributed
+        return callable_network
 
     def epochs(self, steps: list[int]) -> Iterator[int]:
         """Yield the number of each epoch, counted on over the phases; `steps` are the optimiser steps of each.
@@ -133,10 +136,20 @@ class Run:
                 yield self._epoch
                 self._finish_epoch()
 
+    def after_each_step(self, action: Callable[[], None]) -> None:
+        """Call `action` after each optimiser step of the current phase: for constraints on the weights."""
+        self.optimizer.register_step_post_hook(lambda *_: action())
+
     def visit(self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1) -> Iterator[Batch]:
         """Yield one shuffled pass over a part of the training split; see `BatchSchedule.visit`."""
         for batch in self.schedule.visit(part, batch_size, augment, epoch, views):
-            self._count(batch, part)
+            self.count(batch, part)
+            yield batch
+
+    def stream(self, part: Part, batch_size: int, augment: Augment, first: int, count: int) -> Iterator[Batch]:
+        """Yield `count` batches of endless passes over a part, from number `first`; see `BatchSchedule.stream`."""
+        for batch in self.schedule.stream(part, batch_size, augment, first, count):
+            self.count(batch, part)
             yield batch
 
     def batches(self, part: Part, recipe: Recipe) -> Iterator[Batch]:
@@ -144,20 +157,32 @@ class Run:
         for epoch in self.epochs([self.schedule.steps(part, recipe.batch_size)] * recipe.epochs):
             yield from self.visit(part, recipe.batch_size, recipe.augment, epoch)
 
-    def pairs(self, recipe: Recipe, retain_per_forget: int) -> Iterator[tuple[Batch, Batch]]:
+    def pairs(
+        self, recipe: Recipe, retain_per_forget: int, surrogate: BatchSchedule | None = None
+    ) -> Iterator[tuple[Batch, Batch]]:
         """Yield (forget, retain) for all epochs: each forget batch meets `retain_per_forget` retain batches in turn.
 
         An epoch is one pass over the forget set; the retain batches go on through shuffled passes of their own.
+        Images of `surrogate`, if given, stand in for the retain set.
         """
         size, augment = recipe.batch_size, recipe.augment
         steps = self.schedule.steps("forget", size) * retain_per_forget
+        companions, part = surrogate or self.schedule, RETAIN if surrogate is None else ALL
         for epoch in self.epochs([steps] * recipe.epochs):
-            retain_batches = self.schedule.stream("retain", size, augment, (epoch - 1) * steps, steps)
+            others = companions.stream(part, size, augment, (epoch - 1) * steps, steps)
             for forget in self.schedule.visit("forget", size, augment, epoch):
-                for retain in islice(retain_batches, retain_per_forget):
-                    self._count(forget, "forget")
-                    self._count(retain, "retain")
-                    yield forget, retain
+                for other in islice(others, retain_per_forget):
+                    self.count(forget, "forget")
+                    self.count(other, part)
+                    yield forget, other
+
+    def count(self, batch: Batch, part: Part) -> None:
+        """Count the images of all processes, and stand guard: what is called retain holds no forget image."""
+        self.progress.samples += len(batch.labels) * self.launch.world
+        if part == "retain":
+            labels = self.manifest.splits["train"].labels[batch.positions.numpy()]
+            if np.isin(labels, self.manifest.forget_classes).any():
+                raise AssertionError(f"{self.name}: a retain batch holds a forget image; the split is broken")
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator that depends on the run's seed, the purpose and the current step alone.
@@ -180,7 +205,7 @@ class Run:
 
     def teacher(self) -> nn.Module:
         """Return the model as it is now, frozen, in eval mode, on the device: call it before `optimise`."""
-        return self.launch.place(freeze(copy.deepcopy(self.model)))
+        return self.launch.in_precision(self.launch.place(freeze(copy.deepcopy(self.model))))
 
     def scan(self, part: Part, batch_size: int = SCAN_BATCH) -> Iterator[Batch]:
         """Yield a part of the training split once, in order, not augmented, whole in every process: for statistics."""
@@ -188,25 +213,20 @@ class Run:
 
     def forget_acc(self) -> float:
         """Return the accuracy (percent) on the training images to be forgotten, as it is now, in eval mode."""
-        with eval_mode(self.model):
+        with eval_mode(self.model), self.launch.autocast():
             own = accuracy(self.model, self.whole_split, self.manifest.select("train", "forget"))
         return float(self.launch.average(torch.tensor(own)))  # on the CPU batch statistics differ between processes
 
     def log(self, **values: Tensor) -> None:
         """Note values of this step; their means over the epoch become columns of the curves."""
-        for name, value in values.items():
-            self._logs.setdefault(name, []).append(value.detach())
+        self._watch.log(**values)
 
     # ---- the loop -------------------------------------------------------------------------------------------------
 
     def drive(self, program: Iterator[Tensor]) -> Progress:
         """Run a program to its end and return what it cost; the trained weights are in `model`."""
         self._started = time.monotonic()
-        while True:
-            with self.launch.autocast():
-                loss = next(program, None)
-            if loss is None:
-                break
+        for loss in program:
             self._step(loss)
         self.model.eval()
         return self.progress
@@ -250,41 +270,23 @@ class Run:
         self.optimizer.step()
         self.progress.step += 1
         self._phase_step += 1
-        self._losses.append(loss.detach())
         self._bar.update()
-        if len(self._losses) % CHECK_EVERY == 0:
-            self._look_at_losses()
-
-    def _look_at_losses(self) -> list[float]:
-        """Fetch this epoch's losses; raises Diverged at the first that is not finite, the last good state is kept."""
-        losses = self.launch.average(torch.stack(self._losses).float()).cpu()
-        finite = losses.isfinite()
-        if not finite.all():
-            first = int((~finite).int().argmax())
-            last = float(losses[first - 1]) if first else self._last_finite
-            step = self.progress.step - len(losses) + first + 1
-            raise Diverged(
-                f"{self.name}: the loss became {float(losses[first])} at epoch {self._epoch}, step {step} "
-                f"(last finite loss {last:.4g}); lower its lr, or set clip_norm"
-            )
-        self._last_finite = float(losses[-1])
-        shown = {name: f"{float(values[-1]):.3f}" for name, values in self._logs.items()}
-        self._bar.set_postfix(loss=f"{self._last_finite:.3f}", **shown, refresh=False)
-        return [float(value) for value in losses]
+        if self._watch.add(loss):
+            self._watch.look(self._epoch, self.progress.step)
+            self._bar.set_postfix(self._watch.shown(), refresh=False)
 
     def _finish_epoch(self) -> None:
-        losses = self._look_at_losses()
+        self._watch.look(self._epoch, self.progress.step)
         if self._stop_at is not None:
-            self._logs["forget_acc"] = [torch.tensor(self.forget_acc())]
+            self._watch.log(forget_acc=torch.tensor(self.forget_acc()))
         with self._clock_stopped():
             row: Row = {"epoch": self._epoch, "step": self.progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
-            row["loss"] = sum(losses) / len(losses)
-            row |= {name: float(torch.stack(values).float().mean()) for name, values in self._logs.items()}
+            row |= self._watch.finish_epoch()
             if self.validation is not None:
-                row |= validate(self.model, self.validation, self.manifest)
+                with self.launch.autocast():
+                    row |= validate(self.model, self.validation, self.manifest)
             self.progress.rows.append(row)
             self.progress.epochs[-1] += 1
-            self._losses, self._logs = [], {}
             if self.launch.main:
                 self._save()
 
@@ -313,10 +315,3 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
-
-    def _count(self, batch: Batch, part: Part) -> None:
-        """Count the images of all processes, and stand guard: what is called retain holds no forget image."""
-        self.progress.samples += len(batch.labels) * self.launch.world
-        labels = self.manifest.splits["train"].labels[batch.positions.numpy()]
-        if part == "retain" and np.isin(labels, self.manifest.forget_classes).any():
-            raise AssertionError(f"{self.name}: a retain batch holds a forget image; the split is broken")

@@ -1,8 +1,9 @@
-"""Which images meet in which step: shuffled passes over the parts of the training split, named by epoch alone.
+"""Which images meet in which step: shuffled passes over the parts of a split, named by epoch alone.
 
 Nothing here remembers anything: epoch e has the same batches whether or not the run was interrupted before it.
 """
 
+import sys
 from collections.abc import Iterator
 
 from unlearning.data.batches import Batch, ImageSplit, Plan, shuffled
@@ -11,16 +12,22 @@ from unlearning.params import Augment
 
 
 class BatchSchedule:
-    """The training split as epochs of batches for one run."""
+    """One split as epochs of batches for one run."""
 
-    def __init__(self, manifest: Manifest, images: ImageSplit, *seed: int | str) -> None:
-        self.images, self.seed = images, seed
+    def __init__(self, manifest: Manifest, images: ImageSplit, seed: int, name: str, split: str = "train") -> None:
+        self.images, self.seed, self.name, self.split = images, seed, name, split
         parts: tuple[Part, ...] = ("all", "forget", "retain")
-        self.positions = {part: manifest.select("train", part) for part in parts}
+        self.positions = {part: manifest.select(split, part) for part in parts}
+        self._said: set[Part] = set()
 
     def steps(self, part: Part, batch_size: int) -> int:
-        """Return the number of full batches in one pass over a part; at least one."""
-        return max(1, len(self.positions[part]) // batch_size)
+        """Return the number of full batches in one pass over a part; at least one, of the whole part."""
+        size = len(self.positions[part])
+        if size < batch_size and part not in self._said and self.images.rank == 0:
+            which = f"{self.split} images" if part == "all" else f"{self.split} images to {part}"
+            print(f"{self.name}: batch_size {batch_size}, but there are {size} {which}; using all", file=sys.stderr)
+            self._said.add(part)
+        return max(1, size // batch_size)
 
     def visit(self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1) -> Iterator[Batch]:
         """Yield one pass; with several views each batch holds its images `views` times over, differently augmented."""
@@ -35,4 +42,4 @@ class BatchSchedule:
         return self.images.batches(plans[first % steps :][:count], augment)
 
     def _pass(self, part: Part, batch_size: int, number: int) -> list[Plan]:
-        return shuffled(self.positions[part], batch_size, *self.seed, part, number)
+        return shuffled(self.positions[part], batch_size, self.seed, self.name, part, number)

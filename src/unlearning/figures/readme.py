@@ -1,40 +1,45 @@
-"""Put the table of the last run into README.md: `python -m unlearning.figures.readme`, after `dvc repro`."""
+"""Put the tables of the last run into README.md: `python -m unlearning.figures.readme`, after `dvc repro`."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from unlearning.errors import InputError, run_stage
-from unlearning.figures.table import markdown_table
+from unlearning.figures.table import COST_COLUMNS, markdown_table
 from unlearning.files import write_atomically
 from unlearning.params import REFERENCES, load_params
 
 README = Path("README.md")
-BEGIN, END = "<!-- table: python -m unlearning.figures.readme -->\n", "<!-- /table -->\n"
+METRICS, DETAILS = Path("metrics/models"), Path("metrics/details")
 
 
 def main() -> None:
+    models = [*REFERENCES, *load_params().methods]
     text = README.read_text(encoding="utf-8")
-    filled = fill(text, table_of(list(load_params().methods)))
-    write_atomically(README, lambda path: path.write_text(filled, encoding="utf-8"))
+    text = fill(text, "table", markdown_table(read(models, METRICS)))
+    cost = {name: details["cost"] for name, details in read(models, DETAILS).items()}
+    text = fill(text, "cost", markdown_table(cost, COST_COLUMNS))
+    write_atomically(README, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def table_of(methods: list[str], folder: Path = Path("metrics/models")) -> str:
-    """Return the table of the metrics that are there; raises InputError naming the file of a model without any."""
+def read(models: list[str], folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the files of the models hold; raises InputError naming one that is missing."""
     rows = {}
-    for name in [*REFERENCES, *methods]:
+    for name in models:
         path = folder / f"{name}.json"
         if not path.is_file():
             raise InputError(f"{path} not found; run `dvc repro` first")
         rows[name] = json.loads(path.read_text(encoding="utf-8"))
-    return markdown_table(rows)
+    return rows
 
 
-def fill(text: str, table: str) -> str:
+def fill(text: str, mark: str, table: str) -> str:
     """Return the text with the table between its two marks; raises InputError when they are missing."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    begin_mark, end_mark = f"<!-- {mark}: python -m unlearning.figures.readme -->\n", f"<!-- /{mark} -->\n"
+    before, begin, rest = text.partition(begin_mark)
+    _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise InputError(f"{README}: the marks {BEGIN.strip()} and {END.strip()} are missing; put them back")
+        raise InputError(f"{README}: the marks {begin_mark.strip()} and {end_mark.strip()} are missing; put them back")
     return before + begin + table + end + after
 
 

@@ -1,6 +1,6 @@
-"""Deep supervision (EC paper Eq. 3): one method's loss at every supervision point, weighted by depth."""
+"""Deep supervision (EC paper Eq. 3): a loss at every supervision point, weighted by depth."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,27 +8,19 @@ from torch.nn import functional as F
 
 from unlearning.models.supervision import Supervision
 
-FeatureLoss = Callable[[Tensor, Tensor], Tensor]
+
+def weighted_sum(losses: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Return sum_l w_l L^l, a scalar."""
+    return torch.stack([w * loss for loss, w in zip(losses, weights, strict=True)]).sum()
 
 
-def deep_supervision(
-    forget: list[Supervision],
-    retain: list[Supervision],
-    retain_labels: Tensor,
-    feature_loss: FeatureLoss,
-    lambda_feature: float,
-    lambda_ce: float,
-    weights: list[float],
-) -> Tensor:
-    """Return sum_l w_l (lambda_feature L^l(z_f^l, z_r^l) + lambda_ce CE(g^l, y_r)), a scalar.
-
-    feature_loss takes the embeddings (B_f, d_l) and (B_r, d_l) of one point. A point without a head has no CE term
-    (paper A.3, "w/o layer-wise CE").
-    """
-    total = torch.zeros((), device=retain_labels.device)
-    for z_f, z_r, w in zip(forget, retain, weights, strict=True):
-        loss = lambda_feature * feature_loss(z_f.embedding, z_r.embedding)
-        if z_r.logits is not None:
-            loss = loss + lambda_ce * F.cross_entropy(z_r.logits.float(), retain_labels)
-        total = total + w * loss
-    return total
+def cross_entropies(
+    points: list[Supervision], labels: Tensor, temperature: float = 1.0, label_smoothing: float = 0.0
+) -> list[Tensor]:
+    """Return CE(g^l / T, y) at each point; 0 at a point without a head (paper A.3, "w/o layer-wise CE")."""
+    return [
+        labels.new_zeros((), dtype=torch.float32)
+        if point.logits is None
+        else F.cross_entropy(point.logits / temperature, labels, label_smoothing=label_smoothing)
+        for point in points
+    ]

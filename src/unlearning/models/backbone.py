@@ -164,3 +164,10 @@ def parameter_count(module: nn.Module) -> int:
 def freeze(module: nn.Module) -> nn.Module:
     """Make a module a fixed function: eval mode, no gradients; returns it."""
     return module.eval().requires_grad_(False)
+
+
+def freeze_batchnorm(module: nn.Module) -> None:
+    """Put every BatchNorm layer into eval mode: it normalises by its running statistics and no longer updates them."""
+    for layer in module.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.eval()

@@ -18,12 +18,17 @@ class Supervision:
     """What one supervision point l gives for a batch."""
 
     feature: Tensor  # a^l(h^l(x)), (B, d), pooled, float32
-    logits: Tensor | None  # g^l(a^l(h^l(x))), (B, classes); None where the point has no head
+    logits: Tensor | None  # g^l(a^l(h^l(x))), (B, classes), float32; None where the point has no head
 
     @property
     def embedding(self) -> Tensor:
         """z^l, (B, d): the feature, L2-normalised."""
         return F.normalize(self.feature, dim=1)
+
+    def head_logits(self) -> Tensor:
+        """Return the logits of a point that has a head, as the final one always does."""
+        assert self.logits is not None
+        return self.logits
 
     def rows(self, rows: slice) -> "Supervision":
         """Return some samples of the batch."""
@@ -58,12 +63,12 @@ class SupervisedNetwork(nn.Module):
         with tapped(self.model, self.points) as features, penultimate(self.model) as last:
             logits = self.model(images)
         early = [self._supervise(point, features[point]) for point in self.points]
-        return [*early, Supervision(last[0].float(), logits)]
+        return [*early, Supervision(last[0].float(), logits.float())]
 
     def _supervise(self, point: str, features: Tensor) -> Supervision:
         feature = self._feature(point, features)
         key = point_key(point)
-        return Supervision(feature.float(), self.heads[key](feature) if key in self.heads else None)
+        return Supervision(feature.float(), self.heads[key](feature).float() if key in self.heads else None)
 
     def _feature(self, point: str, features: Tensor) -> Tensor:
         key = point_key(point)

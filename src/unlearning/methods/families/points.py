@@ -1,0 +1,82 @@
+"""Where a feature loss acts: on the penultimate feature alone, or, as EC does it, at every stage of the network."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from unlearning.data.batches import Batch
+from unlearning.data.manifest import Part
+from unlearning.engine.run import Run
+from unlearning.engine.validation import eval_mode
+from unlearning.errors import InputError
+from unlearning.models.supervision import SupervisedNetwork, Supervision
+from unlearning.models.taps import check_layers, stages
+from unlearning.params import Block, NonNegative
+
+
+class EveryPoint(Block):
+    """The parameters an `_ec` form has besides its method's own."""
+
+    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, one per supervision point, in depth order
+    modules: bool  # off: pool the raw stage features (paper 4.3, "w/o EC modules")
+    layer_ce: bool  # off: cross-entropy at the final classifier only (paper 4.3 and A.3)
+    extra_points: list[str]  # further layers, pooled without a module (paper 4.3, "+ final backbone blocks")
+
+
+@dataclass(frozen=True)
+class Points:
+    """A network that can be read at its supervision points, and the weight w of each."""
+
+    network: SupervisedNetwork
+    weights: list[float]
+
+
+def final_point(run: Run) -> Points:
+    """Return the model with one supervision point: penultimate feature and classifier."""
+    return Points(SupervisedNetwork(run.model, points=[]), weights=[1.0])
+
+
+def every_point(run: Run, cfg: EveryPoint) -> Points:
+    """Return the model with a supervision point at each stage, through the EC modules it starts with.
+
+    Raises InputError when the number of weights is not that of the points.
+    """
+    points = [stage.module for stage in stages(run.model)[:-1]]
+    points += check_layers(run.model, cfg.extra_points, f"{run.name}.extra_points")
+    network = SupervisedNetwork(run.model, points, run.modules if cfg.modules else None, heads=cfg.layer_ce)
+    if len(cfg.layer_weights) != len(network.names):
+        raise InputError(
+            f"{run.name}.layer_weights: {len(cfg.layer_weights)} weights for {len(network.names)} supervision points "
+            f"({', '.join(network.names)}); give one each"
+        )
+    return Points(network, list(cfg.layer_weights))
+
+
+@torch.no_grad()
+def scan_points(run: Run, network: SupervisedNetwork, part: Part) -> Iterator[tuple[Batch, list[Supervision]]]:
+    """Yield a part of the training split once with its supervision points, in eval mode: for statistics."""
+    placed = run.launch.in_precision(run.launch.place(network))
+    with eval_mode(network):
+        for batch in run.scan(part):
+            yield batch, placed(batch.images)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The forget or the retain images of one step at one supervision point, those of all processes together."""
+
+    feature: Tensor  # (B, d), with gradient
+    embedding: Tensor  # (B, d), L2-normalised
+    labels: Tensor  # int64 (B,)
+    positions: Tensor  # int64 (B,), within the training split
+
+
+def sides(run: Run, batch: Batch, points: list[Supervision]) -> list[Side]:
+    """Return one side of a step at each point."""
+    labels, positions = run.gather(batch.labels), run.gather(batch.positions.to(batch.labels.device))
+    gathered = run.gather_features(points)
+    return [Side(point.feature, point.embedding, labels, positions) for point in gathered]

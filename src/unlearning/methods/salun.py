@@ -1,0 +1,69 @@
+"""SalUn, saliency unlearning: random labelling of the weights that matter most to the forget set.
+
+Fan et al., ICLR 2024, official code (Unlearn-Saliency/Classification): a mask of the top fraction of |gradient of the
+forget loss| over all parameters together; then RL under it. Weights outside the mask are put back after each step, so
+neither momentum nor weight decay moves them (official since February 2026). BatchNorm trains, and its running
+statistics, no parameters, follow. Deviation: the mask's gradient is summed over samples, not over the means of batches,
+so a smaller last batch counts for what it is. The EC paper's SalUn has no retain pass (`variant: ec_paper`).
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from unlearning.engine.run import Run
+from unlearning.engine.validation import eval_mode
+from unlearning.methods.families.random_labels import RandomLabelConfig, towards_random_labels
+
+
+class Config(RandomLabelConfig):
+    variant: Literal["official", "ec_paper"]  # ec_paper: forget images only (UUEF's code)
+    saliency: Annotated[float, Field(gt=0, le=1)]  # share of the weights that learn
+
+
+def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
+    """Yield the losses of RL, with the weights outside the saliency mask held where they are."""
+    gradients = forget_gradients(run)
+    masks = saliency_masks(gradients, cfg.saliency)
+    held = Held(run.model, masks)
+    network = run.optimise(run.model, cfg)
+    run.after_each_step(held.put_back)
+    yield from towards_random_labels(run, cfg, network, retain_pass=cfg.variant == "official")
+
+
+def forget_gradients(run: Run) -> list[Tensor]:
+    """Return the gradient of the summed cross-entropy over the forget set for each parameter, in eval mode."""
+    model = run.launch.place(run.model)
+    with eval_mode(model):
+        for batch in run.scan("forget"):
+            F.cross_entropy(run.launch.in_precision(model)(batch.images), batch.labels, reduction="sum").backward()
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+    model.zero_grad(set_to_none=True)
+    return gradients
+
+
+def saliency_masks(gradients: list[Tensor], share: float) -> list[Tensor]:
+    """Return bool masks of the given shapes: true for the round(share n) entries largest in size of all n together."""
+    sizes = torch.cat([gradient.abs().flatten() for gradient in gradients])
+    chosen = torch.zeros(len(sizes), dtype=torch.bool, device=sizes.device)
+    chosen[sizes.topk(round(share * len(sizes))).indices] = True
+    parts = chosen.split([gradient.numel() for gradient in gradients])
+    return [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
+
+
+class Held:
+    """The parameters of a model with, per entry, whether it may learn; the others are remembered as they are now."""
+
+    def __init__(self, model: nn.Module, masks: list[Tensor]) -> None:
+        self.parameters, self.masks = list(model.parameters()), masks
+        self.start = [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Set the entries that may not learn to what they were."""
+        for parameter, mask, start in zip(self.parameters, self.masks, self.start, strict=True):
+            parameter.copy_(torch.where(mask, parameter, start))

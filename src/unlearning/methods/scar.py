@@ -1,0 +1,168 @@
+"""SCAR: forget features move, by Mahalanobis distance, to the nearest retained class; outputs are kept by distillation.
+
+Bonato et al., "Is Retain Set All You Need in Machine Unlearning?", ECCV 2024, official code (class SCAR). Features are
+h^0.5 (Tukey); per retained class their mean and covariance on the original model, the covariance shrunk (official:
+twice; `variant: ec_paper`, UUEF's code: once, and always with retain images for distillation), scaled to a correlation
+matrix, inverted. Distillation is KL(original || current) on surrogate images of something else, on retain images when
+there are none. Deviations: targets are per sample, not per batch number; images and logits of *all* forget classes are
+left out, not of the first only; the constants of 0.0001 are not added. UUEF's fault of measuring the distance on retain
+images is not copied, nor its cap of four forget batches. Forget and other images go through the network apart;
+BatchNorm trains; the teacher is in eval mode.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unlearning.data.batches import ImageSplit
+from unlearning.data.surrogate import SURROGATE, surrogate_manifest
+from unlearning.engine.run import Run
+from unlearning.engine.schedule import BatchSchedule
+from unlearning.errors import InputError
+from unlearning.methods.families.points import final_point, scan_points
+from unlearning.models.supervision import SupervisedNetwork
+from unlearning.params import Count, NonNegative, Positive, UnlearnRecipe
+
+SHRINKAGES = {"official": 2, "ec_paper": 1}
+SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
+
+
+class Config(UnlearnRecipe):
+    variant: Literal["official", "ec_paper"]
+    surrogate: str | None  # folder of images
+    keep_per_forget: Count  # distillation batches per forget batch, one optimiser step each
+    lambda_forget: NonNegative  # lambda_1
+    lambda_keep: NonNegative  # lambda_2
+    temperature: Positive  # of the original's outputs alone
+    gamma_1: NonNegative  # shrinkage of the diagonal
+    gamma_2: NonNegative  # shrinkage off the diagonal
+    covariance: Literal["per_class", "shared"]  # shared: one matrix for many classes of many dimensions
+
+
+def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
+    """Yield lambda_forget mean m(x_f, target) + lambda_keep KL(original || current)."""
+    surrogate = surrogate_schedule(run, cfg)
+    teacher, points = run.teacher(), final_point(run)
+    classes = retained_classes(run, cfg, points.network)
+    targets = forget_targets(run, points.network, classes)
+    forget_classes = torch.tensor(run.manifest.forget_classes, device=run.launch.device)
+    network = run.optimise(points.network, cfg)
+    for forget, keep in run.pairs(cfg, cfg.keep_per_forget, surrogate):
+        [z_f], [z_k] = network(forget.images), network(keep.images)
+        distance = classes.distance(z_f.feature, targets[forget.positions.to(targets.device)]).mean()
+        kl = keep_loss(run, z_k.head_logits(), teacher(keep.images), forget_classes, cfg.temperature)
+        yield cfg.lambda_forget * distance + cfg.lambda_keep * kl
+
+
+def surrogate_schedule(run: Run, cfg: Config) -> BatchSchedule | None:
+    """Return batches of the surrogate images, or None for retain images."""
+    if cfg.surrogate is None or cfg.variant == "ec_paper":
+        return None
+    manifest, launch = surrogate_manifest(Path(cfg.surrogate), f"{run.name}.surrogate", run.manifest), run.launch
+    images = ImageSplit(manifest, SURROGATE, launch.device, run.workers, launch.rank, launch.world)
+    return BatchSchedule(manifest, images, run.seed, run.name, SURROGATE)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The retained classes: means of the transformed features, and the inverse of their covariances."""
+
+    means: Tensor  # (C_r, d), L2-normalised
+    precisions: Tensor  # (C_r, d, d), or (1, d, d) where it is shared
+
+    def distance(self, features: Tensor, targets: Tensor) -> Tensor:
+        """Return m = d^T S^-1 d, d = norm(h^0.5) - norm(mu), of features (B, d) to their target classes (B,)."""
+        difference = F.normalize(tukey(features), dim=1) - self.means[targets]
+        if len(self.precisions) == 1:
+            return quadratic_form(difference, self.precisions[0])
+        distances = torch.zeros(len(targets), device=features.device)
+        for target in targets.unique():  # class by class: a matrix for each row would not fit
+            rows = (targets == target).nonzero()[:, 0]
+            distances = distances.index_add(0, rows, quadratic_form(difference[rows], self.precisions[target]))
+        return distances
+
+
+def retained_classes(run: Run, cfg: Config, network: SupervisedNetwork) -> Classes:
+    """Measure the retained classes on the model as it is; raises InputError for features that have no square root."""
+    features, labels = transformed_features(run, network)
+    groups = [features[labels == label] for label in labels.unique()]
+    means = torch.stack([group.mean(dim=0) for group in groups])
+    if cfg.covariance == "shared":
+        groups = [torch.cat([group - mean for group, mean in zip(groups, means, strict=True)])]
+    elif min(map(len, groups)) < 2:
+        raise InputError(f"{run.name}.covariance: a class of one image has no covariance of its own; set it to shared")
+    precisions = [precision(group, cfg.gamma_1, cfg.gamma_2, SHRINKAGES[cfg.variant]) for group in groups]
+    return Classes(F.normalize(means, dim=1), torch.stack(precisions))
+
+
+def transformed_features(run: Run, network: SupervisedNetwork) -> tuple[Tensor, Tensor]:
+    """Return h^0.5 (N, d) and the labels (N,) of the retain set."""
+    features, labels = [], []
+    for batch, [point] in scan_points(run, network, "retain"):
+        if (point.feature < 0).any():
+            raise InputError(
+                f"{run.name}: the penultimate features of {type(run.model).__name__} can be negative, and SCAR takes "
+                f"their square root; choose a backbone that ends in a ReLU (a ResNet), or drop {run.name} from methods"
+            )
+        features.append(tukey(point.feature))
+        labels.append(batch.labels)
+    return torch.cat(features), torch.cat(labels)
+
+
+def forget_targets(run: Run, network: SupervisedNetwork, classes: Classes) -> Tensor:
+    """Return the nearest retained class of each forget sample on the model as it is, by position, int64 (N,)."""
+    targets = torch.zeros(len(run.manifest.splits["train"].labels), dtype=torch.int64, device=classes.means.device)
+    for batch, [point] in scan_points(run, network, "forget"):
+        rows = [
+            classes.distance(point.feature, torch.full_like(batch.labels, number))
+            for number in range(len(classes.means))
+        ]
+        targets[batch.positions.to(targets.device)] = torch.stack(rows).argmin(dim=0)
+    return targets
+
+
+def quadratic_form(vectors: Tensor, matrix: Tensor) -> Tensor:
+    """Return v^T M v for each row v of (B, d), (B,)."""
+    return (vectors @ matrix * vectors).sum(dim=1)
+
+
+def tukey(features: Tensor) -> Tensor:
+    """Return h^0.5, for h >= 0; its slope at 0 is taken as 0."""
+    return features.clamp(min=SMALLEST).sqrt()
+
+
+def precision(features: Tensor, gamma_1: float, gamma_2: float, times: int) -> Tensor:
+    """Return the pseudo-inverse (d, d) of the shrunk correlation matrix of (n, d); n may be smaller than d."""
+    covariance = torch.cov(features.double().T)
+    for _ in range(times):
+        covariance = shrunk(covariance, gamma_1, gamma_2)
+    deviation = covariance.diagonal().clamp(min=torch.finfo(covariance.dtype).tiny).sqrt()
+    return torch.linalg.pinv(covariance / deviation.outer(deviation), hermitian=True).to(features.dtype)
+
+
+def shrunk(covariance: Tensor, gamma_1: float, gamma_2: float) -> Tensor:
+    """Return S + gamma_1 mean(diagonal) I + gamma_2 mean(non-zero off the diagonal) (1 - I)."""
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    off_diagonal = covariance * (1 - identity)
+    mean_off = off_diagonal.sum() / off_diagonal.count_nonzero().clamp(min=1)
+    return covariance + gamma_1 * covariance.diagonal().mean() * identity + gamma_2 * mean_off * (1 - identity)
+
+
+def keep_loss(run: Run, student: Tensor, original: Tensor, forget_classes: Tensor, temperature: float) -> Tensor:
+    """Return the mean KL(original / T || student) over the images that the original gives to no forget class.
+
+    student, original: logits (B, C). The forget classes get the smallest logit of the (global) batch in the target.
+    """
+    kept = ~torch.isin(original.argmax(dim=1), forget_classes)
+    smallest = run.gather(original.min().reshape(1)).min()
+    forgotten = torch.zeros_like(original[0], dtype=torch.bool).index_fill(0, forget_classes, True)
+    target = F.softmax(torch.where(forgotten, smallest, original) / temperature, dim=1)
+    divergence = F.kl_div(F.log_softmax(student, dim=1), target, reduction="none").sum(dim=1)
+    processes = run.launch.world
+    count = (run.launch.average(kept.sum().float()) * processes).clamp(min=1)
+    return (divergence * kept).sum() * processes / count  # gradients are averaged over the processes

@@ -1,0 +1,88 @@
+"""SCRUB: the student leaves its teacher, the original, on the forget set and stays with it on the retain set.
+
+Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, official code (`train_distill`, `KD.py`): epoch e
+is a max pass over the forget set (loss -KD) while e <= m_steps, then always a min pass over the retain set (gamma CE +
+alpha KD), so every run ends on a min pass. KD is T^2 KL(teacher || student). The EC paper's SCRUB (`variant: ec_paper`,
+UUEF's code) counts m_steps in optimiser steps: each epoch has m_steps of each kind. The teacher is in eval mode, the
+student's BatchNorm trains. `rewind` is SCRUB+R: of all epochs keep the one whose forget error is nearest to the final
+model's on validation images of the forget classes.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from unlearning.data.batches import Batch
+from unlearning.data.manifest import Part
+from unlearning.engine.run import Run
+from unlearning.errors import InputError
+from unlearning.losses.distillation import distillation
+from unlearning.params import Count, NonNegative, Positive, UnlearnRecipe
+
+
+class Config(UnlearnRecipe):
+    variant: Literal["official", "ec_paper"]
+    m_steps: Count  # epochs that begin with a max pass; ec_paper: optimiser steps of each kind in an epoch
+    forget_batch_size: Annotated[int, Field(ge=2)]
+    alpha: NonNegative  # weight of KD on the retain set
+    gamma: NonNegative  # weight of CE on the retain set
+    temperature: Positive
+    rewind: bool
+
+
+def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
+    """Yield -KD(forget) for each step of a max pass, gamma CE + alpha KD(retain) for each of a min pass.
+
+    Raises InputError for a rewind without a validation image of the forget classes.
+    """
+    if cfg.rewind and not len(run.manifest.select("validation", "forget")):
+        raise InputError(
+            f"{run.name}.rewind: the validation split holds no forget image; set data.validation_fraction above 0"
+        )
+    teacher = run.teacher()
+    network = run.optimise(run.model, cfg)
+    plan = [max_steps(run, cfg, epoch) + min_steps(run, cfg) for epoch in range(1, cfg.epochs + 1)]
+    for epoch in run.epochs(plan):
+        for forget in passes(run, cfg, "forget", cfg.forget_batch_size, epoch, max_steps(run, cfg, epoch)):
+            yield -distillation(network(forget.images), teacher(forget.images), cfg.temperature)
+        for retain in passes(run, cfg, "retain", cfg.batch_size, epoch, min_steps(run, cfg)):
+            logits = network(retain.images)
+            kd = distillation(logits, teacher(retain.images), cfg.temperature)
+            yield cfg.gamma * F.cross_entropy(logits, retain.labels) + cfg.alpha * kd
+        if cfg.rewind:
+            remember(run, epoch)
+    if cfg.rewind:
+        rewind(run)
+
+
+def max_steps(run: Run, cfg: Config, epoch: int) -> int:
+    """Return the number of max steps of an epoch (from 1)."""
+    if cfg.variant == "ec_paper":
+        return cfg.m_steps
+    return run.schedule.steps("forget", cfg.forget_batch_size) if epoch <= cfg.m_steps else 0
+
+
+def min_steps(run: Run, cfg: Config) -> int:
+    """Return the number of min steps of every epoch."""
+    return cfg.m_steps if cfg.variant == "ec_paper" else run.schedule.steps("retain", cfg.batch_size)
+
+
+def passes(run: Run, cfg: Config, part: Part, batch_size: int, epoch: int, steps: int) -> Iterator[Batch]:
+    """Yield the `steps` batches of an epoch; where they are a whole pass, that is one shuffled pass."""
+    return run.stream(part, batch_size, cfg.augment, (epoch - 1) * steps, steps)
+
+
+def remember(run: Run, epoch: int) -> None:
+    """Keep the weights of this epoch and its error on the forget set, in percent."""
+    weights = {name: value.detach().cpu().clone() for name, value in run.model.state_dict().items()}
+    run.progress.memory[f"epoch {epoch}"] = {"error": 100 - run.forget_acc(), "weights": weights}
+
+
+def rewind(run: Run) -> None:
+    """Go back to the epoch whose forget error is nearest to the final one on unseen images of the forget classes."""
+    wanted = 100 - run.progress.rows[-1]["validation_forget_acc"]
+    chosen = min(run.progress.memory.values(), key=lambda kept: abs(kept["error"] - wanted))
+    run.model.load_state_dict(chosen["weights"])
