@@ -55,6 +55,8 @@ def test_a_folder_without_images_is_named_with_the_key(world: Manifest, tmp_path
 
 def test_images_are_found_in_all_folders_in_sorted_order(world: Manifest, folder: Path) -> None:
     (folder / "deep" / "notes.txt").write_text("no image")
+    (folder / "._a.png").write_bytes(b"left by another system")
+    (folder / "folder.png").mkdir()
     manifest = surrogate_manifest(folder, "scar.surrogate", world)
     assert list(manifest.splits) == [SURROGATE]
     assert manifest.splits[SURROGATE].ids == list(COLOURS)

@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.conftest import RECIPE, config_of, weights_of
-from tests.engine.test_run import plain
+from tests.conftest import config_of, weights_of
 from unlearning.data.batches import in_order
 from unlearning.errors import InputError
 from unlearning.methods import duck, duck_ec
@@ -21,35 +20,9 @@ from unlearning.methods.families.centroids import (
     second_phase,
 )
 from unlearning.methods.families.points import Side, every_point, final_point
-from unlearning.models.ec_modules import ec_modules
-from unlearning.params import Recipe
 
 RETAINED = [0, 2, 3, 5]
 PROGRAMS = {"duck": duck.unlearn, "duck_ec": duck_ec.unlearn}
-
-
-@pytest.fixture(scope="module")
-def trained() -> dict:
-    """Hold the trained weights for the tests of this file: the small world is the same in each."""
-    return {}
-
-
-@pytest.fixture
-def trained_run(make_run, trained):
-    """Return a function that makes a run of a trained model, with EC modules; equal arguments make equal runs."""
-    if not trained:
-        run = make_run(name="trained", folder="trained")
-        assert run.drive(plain(run, Recipe(**{**RECIPE, "epochs": 15}))).rows[-1]["validation_forget_acc"] > 60
-        trained.update(weights_of(run.model))
-
-    def make(**options):
-        run = make_run(**options)
-        run.model.load_state_dict(trained)
-        torch.manual_seed(1)
-        run.modules = ec_modules(run.model)
-        return run
-
-    return make
 
 
 def features_of(model, images):

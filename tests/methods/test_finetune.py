@@ -1,40 +1,10 @@
-from collections.abc import Callable, Iterator
-
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
-from tests.conftest import UNLEARN_RECIPE, config_of, weights_of
-from tests.engine.test_run import plain
-from unlearning.engine.run import Run
+from tests.conftest import config_of
+from tests.methods.conftest import visits
 from unlearning.methods import finetune
-from unlearning.params import UnlearnRecipe
-
-Visit = tuple[int, str, list[int]]  # epoch from 1, part, positions
-
-
-def trained(make_run: Callable[..., Run]) -> dict[str, Tensor]:
-    """Return the weights of a model that knows all classes, those to be forgotten too."""
-    run = make_run(folder="trained")
-    run.drive(plain(run, UnlearnRecipe(**{**UNLEARN_RECIPE, "epochs": 10, "batch_size": 16, "lr": 0.1})))
-    assert run.forget_acc() > 90
-    assert run.progress.rows[-1]["validation_retain_acc"] > 90
-    return weights_of(run.model)
-
-
-def visits(run: Run, program: Iterator[Tensor]) -> list[Visit]:
-    """Drive a program; return every batch it counted, in order."""
-    seen: list[Visit] = []
-    whole = run.count
-
-    def count(batch, part) -> None:
-        seen.append((len(run.progress.rows) + 1, part, batch.positions.tolist()))
-        whole(batch, part)
-
-    run.count = count
-    run.drive(program)
-    return seen
 
 
 def test_loss_is_the_cross_entropy_of_the_retain_images(make_run) -> None:

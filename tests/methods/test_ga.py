@@ -5,7 +5,6 @@ import torch
 from pydantic import ValidationError
 
 from tests.conftest import config_of
-from tests.methods.test_finetune import trained
 from unlearning.engine.validation import accuracy
 from unlearning.methods import ga
 
@@ -28,9 +27,9 @@ def test_loss_is_the_negative_cross_entropy_of_the_forget_images(make_run) -> No
 
 
 @pytest.mark.parametrize("stop_at", [30.0, 80.0])
-def test_stops_after_the_first_epoch_that_has_forgotten_enough(make_run, stop_at: float) -> None:
+def test_stops_after_the_first_epoch_that_has_forgotten_enough(make_run, stop_at: float, trained) -> None:
     run = make_run()
-    run.model.load_state_dict(trained(make_run))
+    run.model.load_state_dict(trained)
     rows = run.drive(ga.unlearn(run, config(epochs=40, stop_at_forget_acc=stop_at))).rows
     *before, last = [row["forget_acc"] for row in rows]
     assert len(rows) < 40
@@ -40,8 +39,8 @@ def test_stops_after_the_first_epoch_that_has_forgotten_enough(make_run, stop_at
     assert accuracy(run.model, run.whole_split, run.manifest.select("train", "forget")) == last
 
 
-def test_an_accuracy_that_is_just_reached_is_enough(make_run) -> None:
-    weights = trained(make_run)
+def test_an_accuracy_that_is_just_reached_is_enough(make_run, trained) -> None:
+    weights = trained
 
     def forget_accs(stop_at: float) -> list[float]:
         run = make_run(folder=f"stop-at-{stop_at}")
@@ -54,9 +53,9 @@ def test_an_accuracy_that_is_just_reached_is_enough(make_run) -> None:
     assert forget_accs(reached) == whole[: whole.index(reached) + 1]
 
 
-def test_goes_on_while_it_remembers(make_run) -> None:
+def test_goes_on_while_it_remembers(make_run, trained) -> None:
     run = make_run()
-    run.model.load_state_dict(trained(make_run))
+    run.model.load_state_dict(trained)
     rows = run.drive(ga.unlearn(run, config(epochs=5, lr=1e-6, stop_at_forget_acc=50.0))).rows
     assert [row["forget_acc"] > 50 for row in rows] == [True] * 5
 
@@ -90,9 +89,9 @@ def test_a_bound_cannot_be_left_out(key: str) -> None:
         config(**{key: None})
 
 
-def test_what_was_learned_is_forgotten(make_run) -> None:
+def test_what_was_learned_is_forgotten(make_run, trained) -> None:
     run = make_run()
-    run.model.load_state_dict(trained(make_run))
+    run.model.load_state_dict(trained)
     known = run.forget_acc()
     rows = run.drive(ga.unlearn(run, config(epochs=20))).rows
     assert known > 90

@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional as F
 
 from tests.conftest import config_of
-from tests.methods.test_finetune import trained
 from unlearning.methods import opc
 
 
@@ -64,9 +63,9 @@ def mean_norms(run, part: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("norm", ["logits", "features"])
-def test_forget_images_contract_and_retain_images_do_not(make_run, norm: str) -> None:
+def test_forget_images_contract_and_retain_images_do_not(make_run, norm: str, trained) -> None:
     run = make_run()
-    run.model.load_state_dict(trained(make_run))
+    run.model.load_state_dict(trained)
     before = mean_norms(run, "forget")[norm]
     rows = run.drive(opc.unlearn(run, config_of("opc", epochs=10, norm=norm))).rows
     after, retained = mean_norms(run, "forget")[norm], mean_norms(run, "retain")[norm]

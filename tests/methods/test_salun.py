@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.conftest import config_of, weights_of
-from tests.methods.test_finetune import trained, visits
+from tests.methods.conftest import visits
 from unlearning.methods import rl, salun
 
 SHAPES = [(3, 4, 2), (7,), (5, 6), (1,)]
@@ -116,9 +116,9 @@ def test_with_few_weights_salient_it_is_not_rl(make_run) -> None:
     assert not torch.equal(*ends)
 
 
-def test_forgets_and_keeps(make_run) -> None:
+def test_forgets_and_keeps(make_run, trained) -> None:
     run = make_run()
-    run.model.load_state_dict(trained(make_run))
+    run.model.load_state_dict(trained)
     rows = run.drive(salun.unlearn(run, config_of("salun", epochs=6))).rows
     assert run.forget_acc() == 0
     assert rows[-1]["validation_forget_acc"] == 0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.conftest import config_of, weights_of
-from tests.methods.test_finetune import trained, visits
+from tests.methods.conftest import visits
 from unlearning.data.manifest import Split
 from unlearning.engine.run import Run
 from unlearning.engine.validation import accuracy
@@ -142,9 +142,9 @@ def test_ec_paper_may_ask_for_more_than_a_pass(make_run) -> None:
     "changes",
     [{"m_steps": 4, "epochs": 5}, {"variant": "ec_paper", "m_steps": 2, "epochs": 6, "forget_batch_size": 8}],
 )
-def test_forgets_and_keeps(make_run, changes: dict) -> None:
+def test_forgets_and_keeps(make_run, changes: dict, trained) -> None:
     run = make_run()
-    run.model.load_state_dict(trained(make_run))
+    run.model.load_state_dict(trained)
     rows = run.drive(scrub.unlearn(run, config(lr=0.01, temperature=1.0, **changes))).rows
     assert run.forget_acc() < 20
     assert rows[-1]["validation_retain_acc"] > 60
@@ -171,8 +171,8 @@ def forget_error(run: Run, split: str) -> float:
 
 
 @pytest.mark.parametrize("changes", [FORGOTTEN_EARLY, HALF_FORGOTTEN])
-def test_rewind_ends_at_the_epoch_with_the_error_of_unseen_images(make_run, changes: dict) -> None:
-    weights = trained(make_run)
+def test_rewind_ends_at_the_epoch_with_the_error_of_unseen_images(make_run, changes: dict, trained) -> None:
+    weights = trained
     run, twin = make_run(folder="rewound"), make_run(folder="twin")
     for each in (run, twin):
         each.model.load_state_dict(weights)
@@ -206,9 +206,9 @@ def test_rewind_without_validation_images_is_refused(make_run, world) -> None:
         run.drive(scrub.unlearn(run, config(epochs=1, rewind=True)))
 
 
-def test_rewind_survives_a_kill(make_run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rewind_survives_a_kill(make_run, monkeypatch: pytest.MonkeyPatch, trained) -> None:
     monkeypatch.setattr("unlearning.engine.run.SAVE_SHARE", float("inf"))
-    weights = trained(make_run)
+    weights = trained
     cfg = config(**FORGOTTEN_EARLY, temperature=4.0, rewind=True)
 
     def run_in(folder: str) -> Run:

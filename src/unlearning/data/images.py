@@ -28,6 +28,17 @@ def read_image(path: Path) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files below a folder, sorted; hidden ones, and those in hidden folders, are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
 def fit(image: Tensor, size: int) -> Tensor:
     """Return uint8 (..., C, size, size): shorter side scaled to `size` (antialiased), then the centre."""
     if image.shape[-2:] == (size, size):

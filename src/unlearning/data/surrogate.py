@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.images import EXTENSIONS
+from unlearning.data.images import EXTENSIONS, image_files
 from unlearning.data.manifest import Manifest, Split
 from unlearning.errors import InputError
 
@@ -20,7 +20,7 @@ def surrogate_manifest(folder: Path, key: str, manifest: Manifest) -> Manifest:
     """
     if not folder.is_dir():
         raise InputError(f"{key}: there is no folder {folder}; give one with images, or leave it empty")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
+    files = image_files(folder)
     if not files:
         raise InputError(f"{key}: no image ({', '.join(EXTENSIONS)}) below {folder}; give a folder with images")
     ids = [str(path.relative_to(folder)) for path in files]

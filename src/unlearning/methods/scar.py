@@ -5,7 +5,8 @@ h^0.5 (Tukey); per retained class their mean and covariance on the original mode
 twice; `variant: ec_paper`, UUEF's code: once, and always with retain images for distillation), scaled to a correlation
 matrix, inverted. Distillation is KL(original || current) on surrogate images of something else, on retain images when
 there are none. Deviations: targets are per sample, not per batch number; images and logits of *all* forget classes are
-left out, not of the first only; the constants of 0.0001 are not added. UUEF's fault of measuring the distance on retain
+left out, not of the first only; the shrunk covariance stays positive semi-definite where features are always 0 (see
+`shrunk`); the constants of 0.0001 are not added. UUEF's fault of measuring the distance on retain
 images is not copied, nor its cap of four forget batches. Forget and other images go through the network apart;
 BatchNorm trains; the teacher is in eval mode.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,8 +42,14 @@ class Config(UnlearnRecipe):
     lambda_keep: NonNegative  # lambda_2
     temperature: Positive  # of the original's outputs alone
     gamma_1: NonNegative  # shrinkage of the diagonal
-    gamma_2: NonNegative  # shrinkage off the diagonal
+    gamma_2: NonNegative  # shrinkage off the diagonal, at most gamma_1
     covariance: Literal["per_class", "shared"]  # shared: one matrix for many classes of many dimensions
+
+    @model_validator(mode="after")
+    def _stays_semi_definite(self) -> "Config":
+        if self.gamma_2 > self.gamma_1:
+            raise ValueError(f"gamma_2: {self.gamma_2} is more than gamma_1; a distance could then be below 0")
+        return self
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
@@ -80,7 +88,7 @@ class Classes:
         difference = F.normalize(tukey(features), dim=1) - self.means[targets]
         if len(self.precisions) == 1:
             return quadratic_form(difference, self.precisions[0])
-        distances = torch.zeros(len(targets), device=features.device)
+        distances = difference.new_zeros(len(targets))
         for target in targets.unique():  # class by class: a matrix for each row would not fit
             rows = (targets == target).nonzero()[:, 0]
             distances = distances.index_add(0, rows, quadratic_form(difference[rows], self.precisions[target]))
@@ -146,10 +154,14 @@ def precision(features: Tensor, gamma_1: float, gamma_2: float, times: int) -> T
 
 
 def shrunk(covariance: Tensor, gamma_1: float, gamma_2: float) -> Tensor:
-    """Return S + gamma_1 mean(diagonal) I + gamma_2 mean(non-zero off the diagonal) (1 - I)."""
+    """Return S + gamma_1 mean(diagonal) I + gamma_2 mean(off the diagonal) (1 - I), no eigenvalue below 0.
+
+    That holds for gamma_1 >= gamma_2. The official mean off the diagonal is over its non-zero entries; with features
+    that are always 0 it can exceed the diagonal's, and "distances" below 0 follow.
+    """
     identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
     off_diagonal = covariance * (1 - identity)
-    mean_off = off_diagonal.sum() / off_diagonal.count_nonzero().clamp(min=1)
+    mean_off = off_diagonal.sum() / max(off_diagonal.numel() - len(covariance), 1)
     return covariance + gamma_1 * covariance.diagonal().mean() * identity + gamma_2 * mean_off * (1 - identity)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.images import EXTENSIONS
+from unlearning.data.images import EXTENSIONS, image_files
 from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
 from unlearning.params import Data
@@ -42,12 +42,7 @@ def _samples(folder: Path, classes: list[str], root: Path) -> Samples:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    files = image_files(folder)
     if not files:
         raise InputError(f"the class folder {folder} holds no image ({', '.join(EXTENSIONS)}); fill or remove it")
     return files
