@@ -71,7 +71,7 @@ def test_equal_runs_give_equal_bytes(make_run: MakeRun) -> None:
 
 @pytest.fixture
 def saving_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unlearning.engine.run.SAVE_SHARE", float("inf"))
+    monkeypatch.setattr("unlearning.engine.resume.SAVE_SHARE", float("inf"))
 
 
 class Killed(Exception):

@@ -65,7 +65,7 @@ def test_is_the_same_when_run_again_and_another_with_another_seed(make_run: Make
 def test_goes_on_after_a_kill_as_if_nothing_had_been(
     make_run: MakeRun, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unlearning.engine.run.SAVE_SHARE", float("inf"))
+    monkeypatch.setattr("unlearning.engine.resume.SAVE_SHARE", float("inf"))
     whole = make(make_run, method, folder="whole")
     expected = whole.drive(program(whole, epochs=3))
     broken = make(make_run, method, folder="broken")

@@ -207,7 +207,7 @@ def test_rewind_without_validation_images_is_refused(make_run, world) -> None:
 
 
 def test_rewind_survives_a_kill(make_run, monkeypatch: pytest.MonkeyPatch, trained) -> None:
-    monkeypatch.setattr("unlearning.engine.run.SAVE_SHARE", float("inf"))
+    monkeypatch.setattr("unlearning.engine.resume.SAVE_SHARE", float("inf"))
     weights = trained
     cfg = config(**FORGOTTEN_EARLY, temperature=4.0, rewind=True)
 

@@ -8,6 +8,8 @@ import hashlib
 import json
 import shutil
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import torch
 from unlearning.files import sha256_of, write_atomically
 
 SCRATCH = Path(".scratch")
+SAVE_SHARE = 0.05  # of the run's time, at most, goes into saving
 
 
 class ResumeState:
@@ -24,10 +27,19 @@ class ResumeState:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "state.pt"
+        self._last = (time.monotonic(), 0.0)  # when a save ended, and how long it took
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the saved state atomically."""
         write_atomically(self.path, lambda temporary: torch.save(state, temporary))
+
+    def save_sometimes(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Save, unless the last time is so short ago that saving would take more than its share of the run's time."""
+        when, took = self._last
+        started = time.monotonic()
+        if started - when >= took / SAVE_SHARE:
+            self.save(state())
+            self._last = (time.monotonic(), time.monotonic() - started)
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state, or None; a state that cannot be read is as good as none."""

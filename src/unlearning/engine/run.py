@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -24,6 +23,7 @@ from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
 from unlearning.engine.loss_watch import LossWatch
 from unlearning.engine.optimisation import learning_rate, make_optimizer
+from unlearning.engine.progress import Progress
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
 from unlearning.engine.validation import accuracy, eval_mode, validate
@@ -36,19 +36,6 @@ from unlearning.seeds import derive_seed, generator
 RETAIN: Part = "retain"
 ALL: Part = "all"
 SCAN_BATCH = 512  # images
-SAVE_SHARE = 0.05  # of the run's time, at most, goes into saving resume state
-
-
-@dataclass
-class Progress:
-    """What is saved beside the weights when a run is interrupted."""
-
-    epochs: list[int] = field(default_factory=list)  # finished in each phase so far; `optimise` begins a phase
-    step: int = 0  # optimiser steps
-    samples: int = 0  # images that went through a forward pass with gradient
-    seconds: float = 0.0  # of training, validation and saving left out
-    rows: list[Row] = field(default_factory=list)
-    memory: dict[str, Any] = field(default_factory=dict)  # what a program has to remember: tensors and plain values
 
 
 class Run:
@@ -80,7 +67,6 @@ class Run:
         self._state = resume.load()
         self._phase = 0  # which call of `optimise` is current, from 1
         self._watch = LossWatch(name, launch)
-        self._last_save = (time.monotonic(), 0.0)  # when, and how long it took
         self._started = time.monotonic()
 
     # ---- what a program calls -------------------------------------------------------------------------------------
@@ -288,7 +274,7 @@ class Run:
             self.progress.rows.append(row)
             self.progress.epochs[-1] += 1
             if self.launch.main:
-                self._save()
+                self.resume.save_sometimes(self._state_now)
 
     @contextmanager
     def _clock_stopped(self) -> Iterator[None]:
@@ -297,19 +283,12 @@ class Run:
         yield
         self._started = time.monotonic()
 
-    def _save(self) -> None:
-        when, cost = self._last_save
-        if time.monotonic() - when < cost / SAVE_SHARE:
-            return
-        started = time.monotonic()
-        self.resume.save(
-            {
-                "network": self.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "progress": vars(self.progress),
-            }
-        )
-        self._last_save = (time.monotonic(), time.monotonic() - started)
+    def _state_now(self) -> dict[str, Any]:
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": vars(self.progress),
+        }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
