@@ -71,8 +71,16 @@ def test_the_control_that_changes_nothing_but_the_classifier_is_exposed(clone: C
     assert row["h_mean"] == pytest.approx(0, abs=0.001)
 
 
-def test_a_method_is_added_by_a_file_a_block_and_a_line(clone: Clone) -> None:
-    (clone.folder / "src/unlearning/methods/toy.py").write_text(TOY)
+@pytest.fixture
+def toy(clone: Clone):
+    """Return the file of a method that is not there yet; what the pipeline makes of it goes away with it."""
+    yield clone.folder / "src/unlearning/methods/toy.py"
+    for path in clone.folder.rglob("toy.*"):
+        path.unlink()
+
+
+def test_a_method_is_added_by_a_file_a_block_and_a_line(clone: Clone, toy: Path) -> None:
+    toy.write_text(TOY)
     values = yaml.safe_load(clone.read("params.yaml"))
     recipe = {key: values["rl"][key] for key in UnlearnRecipe.model_fields}
     clone.set_params({"toy": {**recipe, "strength": 0.1}, "methods": {"toy": {"start": "original"}}})
