@@ -133,6 +133,23 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(make_run:
     assert run.resume.load()["progress"]["epochs"] == [1]
 
 
+def test_a_program_is_closed_when_its_run_fails(make_run: MakeRun) -> None:
+    closed = []
+
+    def explode(run: Run) -> Iterator[Tensor]:
+        try:
+            for loss in plain(run):
+                yield loss * float("nan")
+        finally:
+            closed.append(True)
+
+    run = make_run()
+    program = explode(run)
+    with pytest.raises(InputError):
+        run.drive(program)
+    assert closed
+
+
 def test_pairs_walk_through_the_forget_set_and_all_of_the_retain_set(make_run: MakeRun, world: Manifest) -> None:
     run = make_run()
     recipe = Recipe(**{**RECIPE, "epochs": 4})

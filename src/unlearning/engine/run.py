@@ -7,7 +7,7 @@ processes, progress or resuming; `drive` does these, once, for all of them.
 import copy
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -212,8 +212,12 @@ class Run:
     def drive(self, program: Iterator[Tensor]) -> Progress:
         """Run a program to its end and return what it cost; the trained weights are in `model`."""
         self._started = time.monotonic()
-        for loss in program:
-            self._step(loss)
+        try:
+            for loss in program:
+                self._step(loss)
+        finally:
+            if isinstance(program, Generator):  # ends its progress bar before an error is printed
+                program.close()
         self.model.eval()
         return self.progress
 
