@@ -7,8 +7,7 @@ from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
 from unlearning.errors import Diverged
 
-LOOK_EVERY = {"cpu": 1}  # steps between looks at the losses; elsewhere each look waits for the device:
-LOOK_SELDOM = 20
+LOOK_EVERY = 20  # steps: each look waits for the device; on the CPU there is nothing to wait for
 
 
 class LossWatch:
@@ -16,7 +15,7 @@ class LossWatch:
 
     def __init__(self, name: str, launch: Launch) -> None:
         self.name, self.launch = name, launch
-        self.every = LOOK_EVERY.get(launch.device.type, LOOK_SELDOM)
+        self.every = 1 if launch.device.type == "cpu" else LOOK_EVERY
         self.last_finite = float("nan")
         self._new: list[Tensor] = []  # on the device, not looked at
         self._seen: list[float] = []

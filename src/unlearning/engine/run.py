@@ -33,8 +33,6 @@ from unlearning.models.supervision import Supervision
 from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
 
-RETAIN: Part = "retain"
-ALL: Part = "all"
 SCAN_BATCH = 512  # images
 
 
@@ -153,7 +151,8 @@ class Run:
         """
         size, augment = recipe.batch_size, recipe.augment
         steps = self.schedule.steps("forget", size) * retain_per_forget
-        companions, part = surrogate or self.schedule, RETAIN if surrogate is None else ALL
+        companions = surrogate or self.schedule
+        part: Part = "all" if surrogate else "retain"
         for epoch in self.epochs([steps] * recipe.epochs):
             others = companions.stream(part, size, augment, (epoch - 1) * steps, steps)
             for forget in self.schedule.visit("forget", size, augment, epoch):
