@@ -3,7 +3,6 @@ from functools import partial
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from tests.conftest import config_of, weights_of
 from unlearning.data.batches import in_order
@@ -19,7 +18,8 @@ from unlearning.methods.families.centroids import (
     retained_sums,
     second_phase,
 )
-from unlearning.methods.families.points import Side, every_point, final_point
+from unlearning.methods.families.points import every_point, final_point
+from unlearning.models.supervision import Supervision
 
 RETAINED = [0, 2, 3, 5]
 PROGRAMS = {"duck": duck.unlearn, "duck_ec": duck_ec.unlearn}
@@ -155,9 +155,9 @@ def test_the_first_loss_is_distance_and_cross_entropy_of_separate_passes(trained
 @pytest.mark.parametrize(("variant", "expected"), [("official", 1 - 0.6), ("ec_paper", 1 - 0.8)])
 def test_official_targets_stay_and_ec_papers_follow_the_feature(variant: str, expected: float) -> None:
     feature = torch.tensor([[1.2, 1.6]])
-    side = Side(feature, F.normalize(feature, dim=1), torch.tensor([4]), torch.tensor([2]))
+    point = Supervision(feature, logits=None)
     centroids = Centroids(torch.tensor([[0.0, 3.0], [2.0, 0.0]]), torch.tensor([0, 0, 1]))
-    assert distances([side], [centroids], variant)[0].item() == pytest.approx(expected)
+    assert distances([point], torch.tensor([2]), [centroids], variant)[0].item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("variant", ["official", "ec_paper"])

@@ -29,7 +29,6 @@ from unlearning.engine.schedule import BatchSchedule
 from unlearning.engine.validation import accuracy, eval_mode, validate
 from unlearning.errors import InputError
 from unlearning.models.backbone import freeze
-from unlearning.models.supervision import Supervision
 from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
 
@@ -183,10 +182,6 @@ class Run:
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the rows of all processes, with gradient."""
         return self.launch.gather(tensor)
-
-    def gather_features(self, points: list[Supervision]) -> list[Supervision]:
-        """Return the points with the features of all processes; the logits stay this process's own."""
-        return [Supervision(self.gather(point.feature), point.logits) for point in points]
 
     def teacher(self) -> nn.Module:
         """Return the model as it is now, frozen, in eval mode, on the device: call it before `optimise`."""

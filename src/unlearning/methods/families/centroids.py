@@ -16,9 +16,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.data.batches import Batch
 from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
-from unlearning.methods.families.points import Points, Side, scan_points, sides
+from unlearning.methods.families.points import Points, scan_points
 from unlearning.models.supervision import SupervisedNetwork, Supervision, forward_pair
 from unlearning.params import Count, Fraction, NonNegative, Positive, UnlearnRecipe
 
@@ -51,9 +52,8 @@ def to_centroids(run: Run, cfg: CentroidConfig, points: Points) -> Iterator[Tens
     network = run.optimise(points.network, cfg)
     for forget, retain in run.pairs(cfg, cfg.retain_per_forget):
         z_f, z_r = forward_pair(network, forget.images, retain.images, joint=False)
-        distance = weighted_sum(distances(sides(run, forget, z_f), centroids, cfg.variant), points.weights)
-        ce = cross_entropies(z_r, retain.labels, cfg.temperature, cfg.label_smoothing)
-        yield cfg.lambda_forget * distance + cfg.lambda_retain * weighted_sum(ce, points.weights)
+        distance, ce = both_losses(cfg, points, centroids, z_f, z_r, forget, retain)
+        yield cfg.lambda_forget * distance + cfg.lambda_retain * ce
     if cfg.variant == "official" and cfg.second_epochs:
         yield from second_phase(run, cfg, points, centroids)
 
@@ -68,21 +68,35 @@ def second_phase(run: Run, cfg: CentroidConfig, points: Points, centroids: list[
         for retain in run.visit("retain", recipe.batch_size, recipe.augment, epoch):
             run.count(forget, "forget")
             z_f, z_r = forward_pair(network, forget.images, retain.images, joint=True)
-            distance = weighted_sum(distances(sides(run, forget, z_f), centroids, cfg.variant), points.weights)
-            ce = cross_entropies(z_r, retain.labels, cfg.temperature, cfg.label_smoothing)
-            yield SECOND_LAMBDA * cfg.lambda_forget * distance + weighted_sum(ce, points.weights)
+            distance, ce = both_losses(cfg, points, centroids, z_f, z_r, forget, retain)
+            yield SECOND_LAMBDA * cfg.lambda_forget * distance + ce
 
 
-def distances(forget: list[Side], centroids: list[Centroids], variant: str) -> list[Tensor]:
+def both_losses(
+    cfg: CentroidConfig,
+    points: Points,
+    centroids: list[Centroids],
+    z_f: list[Supervision],
+    z_r: list[Supervision],
+    forget: Batch,
+    retain: Batch,
+) -> tuple[Tensor, Tensor]:
+    """Return sum_l w_l D^l of the forget images and sum_l w_l CE(g^l / T, y) of the retain images."""
+    distance = distances(z_f, forget.positions, centroids, cfg.variant)
+    ce = cross_entropies(z_r, retain.labels, cfg.temperature, cfg.label_smoothing)
+    return weighted_sum(distance, points.weights), weighted_sum(ce, points.weights)
+
+
+def distances(forget: list[Supervision], positions: Tensor, centroids: list[Centroids], variant: str) -> list[Tensor]:
     """Return the mean cosine distance, in 0..2, of the forget features to their targets, at each point."""
     return [
         cosine_distance(
-            side.feature,
-            point.means[nearest(side.feature.detach(), point.means)]
+            z.feature,
+            point.means[nearest(z.feature.detach(), point.means)]
             if variant == "ec_paper"
-            else point.means[point.targets[side.positions]],
+            else point.means[point.targets[positions.to(point.targets.device)]],
         )
-        for side, point in zip(forget, centroids, strict=True)
+        for z, point in zip(forget, centroids, strict=True)
     ]
 
 

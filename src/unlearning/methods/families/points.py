@@ -69,14 +69,11 @@ def scan_points(run: Run, network: SupervisedNetwork, part: Part) -> Iterator[tu
 class Side:
     """The forget or the retain images of one step at one supervision point, those of all processes together."""
 
-    feature: Tensor  # (B, d), with gradient
-    embedding: Tensor  # (B, d), L2-normalised
+    embedding: Tensor  # (B, d), L2-normalised, with gradient
     labels: Tensor  # int64 (B,)
-    positions: Tensor  # int64 (B,), within the training split
 
 
 def sides(run: Run, batch: Batch, points: list[Supervision]) -> list[Side]:
     """Return one side of a step at each point."""
-    labels, positions = run.gather(batch.labels), run.gather(batch.positions.to(batch.labels.device))
-    gathered = run.gather_features(points)
-    return [Side(point.feature, point.embedding, labels, positions) for point in gathered]
+    labels = run.gather(batch.labels)
+    return [Side(run.gather(point.embedding), labels) for point in points]
