@@ -52,18 +52,29 @@ class Reader(Protocol):
 
 
 class ImageSplit:
-    """One split of the manifest as batches on a device; `rank` of `world` processes takes its share of each."""
+    """One split of the manifest as batches on a device; `rank` of `world` processes takes its share of each.
+
+    pixels: uint8 (N, C, H, W) of any size, for images that are in memory already instead of in the split's files.
+    """
 
     def __init__(
-        self, manifest: Manifest, split: str, device: torch.device, workers: int = 0, rank: int = 0, world: int = 1
+        self,
+        manifest: Manifest,
+        split: str,
+        device: torch.device,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        pixels: Tensor | None = None,
     ) -> None:
         self.labels = torch.from_numpy(manifest.splits[split].labels)
         self.device, self.rank, self.world = device, rank, world
         statistics = torch.tensor([manifest.mean, manifest.std]).view(2, 1, manifest.channels, 1, 1)
         self.mean, self.std = statistics.to(device)
         self.reader: Reader
-        if manifest.root is None:
-            self.reader = Resident(SPLIT_FOLDER / f"{split}.npy", device, rank, world)
+        if pixels is not None or manifest.root is None:
+            held = load_pixels(split) if pixels is None else pixels
+            self.reader = Resident(held.to(device), manifest.image_size, rank, world)
         else:
             self.reader = Streaming(manifest, split, workers, rank, world)
 
@@ -91,23 +102,31 @@ def save_pixels(split: str, pixels: Tensor) -> None:
     write_atomically(SPLIT_FOLDER / f"{split}.npy", write)
 
 
+def load_pixels(split: str) -> Tensor:
+    """Return what `save_pixels` wrote, memory-mapped, so that processes share its pages.
+
+    Raises InputError when the file is missing or broken.
+    """
+    path = SPLIT_FOLDER / f"{split}.npy"
+    try:
+        # "c": copy-on-write. The file is DVC's and read-only, but torch asks for writable memory.
+        return torch.from_numpy(np.load(path, mmap_mode="c"))
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"cannot read {path} ({error}); run `dvc repro split`, or `dvc checkout`") from None
+
+
 class Resident:
-    """The whole split as one uint8 array on the device; on the CPU memory-mapped, so stages share its pages."""
+    """The whole split as one uint8 array on the device, brought to the model's size as it is read."""
 
     crops = False
 
-    def __init__(self, path: Path, device: torch.device, rank: int, world: int) -> None:
-        try:
-            # "c": copy-on-write. The file is DVC's and read-only, but torch asks for writable memory.
-            self.pixels = torch.from_numpy(np.load(path, mmap_mode="c")).to(device)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"cannot read {path} ({error}); run `dvc repro split`, or `dvc checkout`") from None
-        self.rank, self.world = rank, world
+    def __init__(self, pixels: Tensor, size: int, rank: int, world: int) -> None:
+        self.pixels, self.size, self.rank, self.world = pixels, size, rank, world
 
     def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:  # noqa: ARG002
         for plan in plans:
             positions = plan.positions[plan.share(self.rank, self.world)]
-            yield self.pixels[positions.to(self.pixels.device)]
+            yield fit(self.pixels[positions.to(self.pixels.device)], self.size)
 
 
 class Streaming:

@@ -1,0 +1,93 @@
+"""Write a scenario's values into params.yaml, comments kept: `python -m unlearning.scenario cifar100_random10_small`.
+
+A scenario, scenarios/<name>.yaml, holds only the values that differ from the default; `git checkout params.yaml` goes
+back to it, and what was computed there is not computed again.
+"""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from unlearning.check import PARAMS, check
+from unlearning.errors import InputError, did_you_mean, run_stage
+from unlearning.files import write_atomically
+
+SCENARIOS = Path("scenarios")
+REPLACED_WHOLE = ("model.kwargs", "methods")  # mappings whose keys are the user's own
+
+
+def main() -> None:
+    if len(sys.argv) != 2:
+        raise InputError(f"which scenario? python -m unlearning.scenario <{'|'.join(known_scenarios())}>")
+    changed = apply_scenario(scenario_file(sys.argv[1]), PARAMS)
+    print("\n".join(changed) or "params.yaml holds these values already")
+
+
+def known_scenarios() -> list[str]:
+    """Return the names of the files in scenarios/, sorted."""
+    return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+
+
+def scenario_file(name: str) -> Path:
+    """Return the file of a scenario; raises InputError that lists the known ones."""
+    names = known_scenarios()
+    if name not in names:
+        raise InputError(f"{SCENARIOS} has no {name}.yaml{did_you_mean(name, names)}; there are {', '.join(names)}")
+    return SCENARIOS / f"{name}.yaml"
+
+
+def apply_scenario(scenario: Path, params: Path) -> list[str]:
+    """Write the values into params.yaml; returns a line "key: old -> new" for each that changed.
+
+    Nothing is written when a key is not in params.yaml or the result is not valid: InputError names the key.
+    """
+    yaml = YAML()
+    yaml.width = 10**6  # never breaks a line with its comment
+    values, new = _load(yaml, params), _load(yaml, scenario)
+    changed = merge(values, new, scenario)
+    text = io.StringIO()
+    yaml.dump(values, text)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        check(temporary)
+
+    write_atomically(params, write)
+    return changed
+
+
+def merge(values: dict[str, Any], new: dict[str, Any], scenario: Path, prefix: str = "") -> list[str]:
+    """Put the new values into `values`, in place; mappings are merged, everything else is replaced."""
+    changed = []
+    for key, value in new.items():
+        name = f"{prefix}{key}"
+        if key not in values:
+            raise InputError(f"{scenario}: {name} is no key of params.yaml{did_you_mean(str(key), list(values))}")
+        if isinstance(value, dict) and isinstance(values[key], dict) and name not in REPLACED_WHOLE:
+            changed += merge(values[key], value, scenario, f"{name}.")
+        elif values[key] != value:
+            changed.append(f"{name}: {_short(values[key])} -> {_short(value)}")
+            values[key] = value
+    return changed
+
+
+def _load(yaml: YAML, path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"))
+    except (OSError, YAMLError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} should hold keys and values")
+    return values
+
+
+def _short(value: Any) -> str:
+    return "" if value is None else str(list(value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    run_stage(main)
