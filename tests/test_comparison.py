@@ -1,35 +1,79 @@
+import copy
+import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
 
-from unlearning.comparison import Evidence, compare_model
+from unlearning.comparison import Evidence, Result, Shadow, compare_model
+from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
-from unlearning.metrics.cka import linear_cka
-from unlearning.params import IDI
+from unlearning.evaluation.shared import Shared
+from unlearning.metrics.cka import debiased_cka, linear_cka, minibatch_cka
+from unlearning.params import CKA, IDI
 
 SETTINGS = IDI(estimate="held_out", floor=0.05)
+FULL = CKA(estimator="full")
 LAYERS = ["layer3", "layer4", "penultimate"]
+CLASSES, FORGET = ["a", "b", "c", "d"], [1]
 ACCURACIES = {"forget_acc": 10.0, "retain_acc": 90.0, "test_forget_acc": 20.0, "test_retain_acc": 80.0}
+MANIFEST = Manifest("test", CLASSES, 8, 1, [0.0], [1.0], None, "content", {}, FORGET)
 # Nats in two layers. The method knows more than the retrained model in one and less in the other: 0.1 and -0.1.
 INFORMATION = {"original": (0.5, 0.6), "retrained": (0.3, 0.3), "method": (0.4, 0.2)}
+FORGET_IMAGES, TRAIN_IMAGES = 12, 40
 
 
 def trials(*values: float) -> list[dict[str, float]]:
     return [{"held_out": value, "train": value} for value in values]
 
 
-def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> Evidence:
+def shared_of(seed: int) -> Shared:
     generator = torch.Generator().manual_seed(seed)
-    features = {layer: torch.randn(12, 4, generator=generator) for layer in LAYERS}
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    positions = torch.arange(FORGET_IMAGES)
+    return Shared(
+        {layer: random(FORGET_IMAGES, 4) for layer in LAYERS},
+        random(FORGET_IMAGES, 4),
+        torch.ones(FORGET_IMAGES, dtype=torch.int64),
+        random(20, 4),
+        torch.arange(20) % 4,
+        torch.arange(20),
+        random(TRAIN_IMAGES, 4),
+        random(TRAIN_IMAGES, 4),
+        torch.arange(TRAIN_IMAGES) % 4,
+        positions,
+        random(FORGET_IMAGES).double(),
+        positions,
+        random(FORGET_IMAGES).double(),
+    )
+
+
+def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> Evidence:
+    auc = {"auc": 50.0 + seed, "low": 45.0, "high": 60.0}
+    probe = {"forget": 40.0 + seed, "retain": 70.0}
+    spread = {"effective_rank": 3.0, "variance": 1.0, "relative_variance": 0.5, "logit_norm": 2.0}
     raw = ACCURACIES | {
         "layers": LAYERS,
         "mutual_information": {layer: trials(nats) for layer, nats in zip(LAYERS, information, strict=False)},
         "label_entropy": math.log(2),
-        "test_acc_per_class": [20.0, 80.0],
+        "train_acc_per_class": [95.0, 10.0, 85.0, 90.0],
+        "test_acc_per_class": [20.0, 80.0 - seed, None, 60.0 - seed],
+        "linear_probe": {"all": probe, "small": probe, "layers": dict.fromkeys(LAYERS, probe)},
+        "membership": {"all": auc, "loss": auc},
+        "relearn": {"1": 5.0 + seed, "20": 30.0 + 2 * seed},
+        "collapse": {"forget": spread, "retain": dict(spread)},
+        "calibration_error": 3.0,
     }
-    return Evidence(raw | changes, features, {"seconds": 12.5, "steps": 10, "samples": 80})
+    cost = {"seconds": 12.5 * (seed + 1), "steps": 10, "samples": 80}
+    return Evidence(raw | changes, shared_of(seed), cost)
 
 
 @pytest.fixture
@@ -38,97 +82,259 @@ def evidence() -> dict[str, Evidence]:
     return {name: evidence_of(seed, nats) for seed, (name, nats) in enumerate(INFORMATION.items())}
 
 
-def test_the_original_has_cka_100_and_idi_1(evidence: dict[str, Evidence]) -> None:
-    result = compare_model("original", evidence, SETTINGS)
+@pytest.fixture
+def compare(evidence: dict[str, Evidence]) -> Callable[..., Result]:
+    def call(name: str, idi: IDI = SETTINGS, cka: CKA = FULL, shadows: list[Shadow] | None = None) -> Result:
+        return compare_model(name, evidence, MANIFEST, idi, cka, shadows or [])
+
+    return call
+
+
+def test_the_original_has_cka_100_and_idi_1(compare: Callable[..., Result]) -> None:
+    result = compare("original")
     assert result.metrics["cka"] == pytest.approx(100)
     assert result.details["cka_layers"] == pytest.approx(dict.fromkeys(LAYERS, 100))
     assert result.metrics["idi"] == pytest.approx(1)
     assert result.metrics["idi_abs"] == pytest.approx(1)
 
 
-def test_the_retrained_model_has_idi_0(evidence: dict[str, Evidence]) -> None:
-    metrics = compare_model("retrained", evidence, SETTINGS).metrics
-    assert metrics["idi"] == metrics["idi_abs"] == 0
+def test_the_retrained_model_has_idi_0_and_no_distance_to_itself(compare: Callable[..., Result]) -> None:
+    result = compare("retrained")
+    assert result.metrics["idi"] == result.metrics["idi_abs"] == result.metrics["retrain_gap"] == 0
+    assert result.details["js_divergence"] == 0
+    assert result.details["cka_retrained"] == pytest.approx(dict.fromkeys(LAYERS, 100))
+    assert [result.details[key]["gap"] for key in ("linear_probe", "head_recovery")] == [0, 0]
+    assert result.details["relearn"]["gap"] == {"1": 0, "20": 0}
 
 
-def test_idi_abs_does_not_cancel_opposite_signs(evidence: dict[str, Evidence]) -> None:
-    result = compare_model("method", evidence, SETTINGS)
+def test_idi_abs_does_not_cancel_opposite_signs(compare: Callable[..., Result]) -> None:
+    result = compare("method")
     assert result.metrics["idi"] == pytest.approx(0, abs=1e-12)
     assert result.metrics["idi_abs"] == pytest.approx(0.2 / 0.5)
     assert result.details["idi"]["differences"] == pytest.approx({"layer3": 0.1, "layer4": -0.1})
     assert result.details["idi"]["idi_denominator"] == pytest.approx(0.5)
 
 
-def test_cka_is_to_the_original_layer_by_layer_and_the_metric_is_that_of_the_penultimate(
-    evidence: dict[str, Evidence],
+def test_cka_is_layer_by_layer_to_the_original_and_to_the_retrained_model(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
-    result = compare_model("method", evidence, SETTINGS)
-    original, own = evidence["original"].features, evidence["method"].features
-    assert result.details["cka_layers"] == {layer: linear_cka(original[layer], own[layer]) for layer in LAYERS}
-    assert list(result.details["cka_layers"]) == LAYERS  # in depth order, as they are drawn
-    assert result.metrics["cka"] == result.details["cka_layers"]["penultimate"] < 99
+    details = compare("method").details
+    own = evidence["method"].shared.layers
+    for key, other in (("cka_layers", "original"), ("cka_retrained", "retrained")):
+        layers = evidence[other].shared.layers
+        assert details[key] == {layer: linear_cka(layers[layer], own[layer]) for layer in LAYERS}
+        assert list(details[key]) == LAYERS  # in depth order, as they are drawn
+    assert compare("method").metrics["cka"] == details["cka_layers"]["penultimate"] < 99
 
 
-def test_h_mean_is_over_the_scores_that_exist(evidence: dict[str, Evidence]) -> None:
-    metrics = compare_model("method", evidence, SETTINGS).metrics
+@pytest.mark.parametrize(
+    ("estimator", "function"), [("full", linear_cka), ("minibatch", minibatch_cka), ("debiased", debiased_cka)]
+)
+def test_the_chosen_estimator_of_cka_stands_in_the_metrics_and_all_in_the_details(
+    evidence: dict[str, Evidence], compare: Callable[..., Result], estimator: Any, function: Callable[..., float]
+) -> None:
+    result = compare("method", cka=CKA(estimator=estimator))
+    original, own = (evidence[name].shared.layers["penultimate"] for name in ("original", "method"))
+    assert result.metrics["cka"] == function(original, own) == result.details["cka_estimators"][estimator]
+    assert list(result.details["cka_estimators"]) == ["full", "minibatch", "debiased"]
+
+
+def test_h_mean_is_over_the_scores_that_exist(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    metrics = compare("method").metrics
     scores = [90, 90, 80, 80, 100 - metrics["cka"], 100]  # the last: IDI is 0
     assert metrics["h_mean"] == pytest.approx(6 / sum(1 / score for score in scores))
+    for name, accuracy in (("original", 60.0), ("retrained", 50.0), ("method", 55.0)):
+        evidence[name].transfer["birds"] = accuracy
+    with_knn = compare("method").metrics
+    assert with_knn["h_mean"] == pytest.approx(7 / sum(1 / score for score in [*scores, 95]))
     evidence["method"].raw["mutual_information"] = {}
-    without = compare_model("method", evidence, SETTINGS).metrics
-    assert without["h_mean"] == pytest.approx(5 / sum(1 / score for score in scores[:5]))
+    without = compare("method").metrics
+    assert without["h_mean"] == pytest.approx(6 / sum(1 / score for score in [*scores[:5], 95]))
 
 
-def test_a_score_of_zero_is_named(evidence: dict[str, Evidence]) -> None:
-    result = compare_model("method", evidence | {"method": evidence_of(2, (0.4, 0.2), forget_acc=100.0)}, SETTINGS)
+def test_a_score_of_zero_is_named(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    evidence["method"].raw["forget_acc"] = 100.0
+    result = compare("method")
     assert result.metrics["h_mean"] == 0
-    assert result.details["h_mean_vanishing"] == ["forget_acc"]
+    assert result.details["notes"] == ["H-Mean is 0 because the score of forget_acc is 0 or below"]
     assert result.details["h_mean_scores"]["forget_acc"] == 0
 
 
-def test_metrics_are_the_fixed_contract(evidence: dict[str, Evidence]) -> None:
-    metrics = compare_model("method", evidence, SETTINGS).metrics
-    assert set(metrics) == {*ACCURACIES, "cka", "idi", "idi_abs", "h_mean", "seconds"}
+def test_metrics_are_the_fixed_contract(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    metrics = compare("method").metrics
+    keys = {*ACCURACIES, "cka", "idi", "idi_abs", "h_mean", "retrain_gap", "linear_probe", "mia_auc", "seconds"}
+    assert set(metrics) == keys
     assert {key: metrics[key] for key in ACCURACIES} == ACCURACIES
-    assert metrics["seconds"] == 12.5
+    assert (metrics["linear_probe"], metrics["mia_auc"], metrics["seconds"]) == (42.0, 52.0, 37.5)
+    for one in evidence.values():
+        one.transfer["birds"] = 50.0
+    assert set(compare("method").metrics) == keys | {"knn", "knn_gap"}
 
 
-def test_without_mutual_information_there_is_no_idi(evidence: dict[str, Evidence]) -> None:
+def test_k_nn_has_its_gap_to_the_retrained_model(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    for name, accuracy in (("original", 60.0), ("retrained", 50.0), ("method", 44.0)):
+        evidence[name].transfer["birds"] = accuracy
+    assert compare("method").metrics["knn"] == {"birds": 44.0}
+    assert compare("method").metrics["knn_gap"] == {"birds": 6.0}
+    assert compare("retrained").metrics["knn_gap"] == {"birds": 0.0}
+
+
+def test_retrain_gap_is_over_accuracies_probe_membership_and_k_nn(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
+    evidence["method"].raw["test_retain_acc"] = 74.0  # 6 away; probe and AUC are 1 away, the others equal
+    assert compare("method").metrics["retrain_gap"] == pytest.approx((6 + 1 + 1) / 6)
+    for name, accuracy in (("original", 60.0), ("retrained", 50.0), ("method", 44.0)):
+        evidence[name].transfer["birds"] = accuracy
+    assert compare("method").metrics["retrain_gap"] == pytest.approx((6 + 1 + 1 + 6) / 7)
+    evidence["method"].raw["membership"] = None
+    result = compare("method")
+    assert result.metrics["retrain_gap"] == pytest.approx((6 + 1 + 6) / 6)
+    assert "mia_auc" not in result.metrics
+
+
+def test_divergence_is_that_of_the_predictions_on_the_test_forget_set(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
+    p, q = (evidence[name].shared.test_forget_logits.double().softmax(dim=1) for name in ("method", "retrained"))
+    expected = np.mean([jensenshannon(one, other, base=2) ** 2 for one, other in zip(p, q, strict=True)])
+    assert compare("method").details["js_divergence"] == pytest.approx(expected)
+
+
+def test_attacks_have_their_gap_to_the_same_attack_on_the_retrained_model(compare: Callable[..., Result]) -> None:
+    details = compare("method").details
+    assert details["linear_probe"]["gap"] == 1
+    assert details["relearn"] == {"forget": {"1": 7.0, "20": 34.0}, "gap": {"1": 1.0, "20": 2.0}}
+
+
+def test_a_head_recovered_from_the_originals_own_features_gives_its_answers_back(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
+    weight = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    twist = torch.randn(4, 4, generator=torch.Generator().manual_seed(1))
+    shared = evidence["original"].shared
+    answers = shared.layers["penultimate"] @ weight
+    honest = replace(shared, train_logits=shared.train @ weight, test_forget_labels=answers.argmax(dim=1))
+    evidence["original"] = replace(evidence["original"], shared=honest)
+    twisted = {**shared.layers, "penultimate": shared.layers["penultimate"] @ twist}
+    hidden = replace(honest, train=shared.train @ twist, layers=twisted)
+    evidence["method"] = replace(evidence["method"], shared=hidden)
+    assert compare("original").details["head_recovery"]["forget"] == 100
+    assert compare("method").details["head_recovery"]["forget"] == 100
+
+
+def test_features_of_other_samples_are_an_error(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    other = replace(evidence["method"].shared, train_labels=torch.zeros(TRAIN_IMAGES, dtype=torch.int64))
+    evidence["method"] = replace(evidence["method"], shared=other)
+    with pytest.raises(InputError, match="evaluated on different samples"):
+        compare("method")
+
+
+def test_shadow_models_give_lira(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    assert "lira" not in compare("method").details
+    generator = torch.Generator().manual_seed(3)
+    half = torch.arange(FORGET_IMAGES) % 2 == 0
+    shadows = [
+        Shadow(torch.randn(FORGET_IMAGES, generator=generator).double(), out, torch.zeros(FORGET_IMAGES).double())
+        for out in (half, ~half)
+    ]
+    own = replace(
+        evidence["method"].shared,
+        train_forget_scaled=torch.full((FORGET_IMAGES,), 9.0).double(),
+        test_forget_scaled=torch.full((FORGET_IMAGES,), -9.0).double(),
+    )
+    evidence["method"] = replace(evidence["method"], shared=own)
+    assert compare("method", shadows=shadows).details["lira"]["auc"] == 100
+
+
+@pytest.mark.parametrize(("key", "marked"), [("effective_rank", True), ("variance", True), ("logit_norm", False)])
+def test_a_collapsed_forget_set_is_noted(
+    evidence: dict[str, Evidence], compare: Callable[..., Result], key: str, marked: bool
+) -> None:
+    assert compare("method").details["notes"] == []
+    raw = copy.deepcopy(evidence["method"].raw)
+    raw["collapse"]["forget"][key] *= 0.09  # of the original's, and, for the variance, of its own retain set's
+    evidence["method"] = replace(evidence["method"], raw=raw)
+    assert [note.split(":")[0] for note in compare("method").details["notes"]] == ["collapsed"] * marked
+
+
+def test_constant_features_are_numbers_not_nan(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    shared = evidence["method"].shared
+    constant = {layer: torch.full_like(values, 0.1) for layer, values in shared.layers.items()}
+    collapsed = replace(shared, layers=constant, train=torch.full_like(shared.train, 0.1))
+    evidence["method"] = replace(evidence["method"], shared=collapsed)
+    result = compare("method")
+    assert result.metrics["cka"] == 0
+    assert json.loads(json.dumps(vars(result), allow_nan=False))["metrics"]["cka"] == 0
+
+
+def test_the_worst_hurt_retain_classes_are_named_worst_first(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
+    evidence["method"].raw["test_acc_per_class"] = [25.0, 0.0, None, 48.0]
+    assert compare("method").details["worst_retain_classes"] == {"d": 12.0, "a": -5.0}  # b is forgotten, c has no image
+
+
+def test_cost_is_set_beside_retrainings(compare: Callable[..., Result]) -> None:
+    assert compare("method").details["cost"]["seconds_over_retraining"] == pytest.approx(37.5 / 25)
+
+
+def test_without_mutual_information_there_is_no_idi(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
     for one in evidence.values():
         one.raw["mutual_information"] = {}
-    result = compare_model("method", evidence, SETTINGS)
+    result = compare("method")
     assert not [key for key in (*result.metrics, *result.details) if key.startswith("idi")]
 
 
-def test_a_model_that_was_given_has_no_seconds(evidence: dict[str, Evidence]) -> None:
-    given = Evidence(evidence["original"].raw, evidence["original"].features, cost={})
-    result = compare_model("original", evidence | {"original": given}, SETTINGS)
+def test_a_model_that_was_given_has_no_seconds(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    evidence["original"] = replace(evidence["original"], cost={})
+    result = compare("original")
     assert "seconds" not in result.metrics
     assert result.details["cost"] == {}
 
 
 @pytest.mark.parametrize(("gap", "unsure"), [(-0.11, True), (-0.09, False), (0.0, False), (0.09, False), (0.11, True)])
 def test_estimates_that_differ_by_more_than_a_tenth_of_the_label_entropy_are_unsure(
-    evidence: dict[str, Evidence], gap: float, unsure: bool
+    evidence: dict[str, Evidence], compare: Callable[..., Result], gap: float, unsure: bool
 ) -> None:
-    measured = evidence["method"].raw["mutual_information"]
-    measured["layer4"][0]["train"] += gap * math.log(2)
-    details = compare_model("method", evidence, SETTINGS).details["idi"]
+    evidence["method"].raw["mutual_information"]["layer4"][0]["train"] += gap * math.log(2)
+    result = compare("method")
+    details = result.details["idi"]
     assert details["unsure"] is unsure
+    assert [note.startswith("IDI is unsure") for note in result.details["notes"]] == [True] * unsure
     assert details["held_out"] == pytest.approx({"layer3": 0.4, "layer4": 0.2})
     assert details["train"]["layer4"] == pytest.approx(0.2 + gap * math.log(2))
 
 
-def test_information_is_the_mean_of_the_trials_by_the_chosen_estimate(evidence: dict[str, Evidence]) -> None:
+def test_information_is_the_mean_of_the_trials_by_the_chosen_estimate(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
     measured = evidence["method"].raw["mutual_information"]
     measured["layer3"] = [{"held_out": 0.3, "train": 0.5}, {"held_out": 0.4, "train": 0.7}]  # means 0.35 and 0.6
-    held_out = compare_model("method", evidence, SETTINGS).details["idi"]["differences"]
-    train = compare_model("method", evidence, IDI(estimate="train", floor=0.05)).details["idi"]["differences"]
-    assert held_out["layer3"] == pytest.approx(0.05)
-    assert train["layer3"] == pytest.approx(0.3)
+    assert compare("method").details["idi"]["differences"]["layer3"] == pytest.approx(0.05)
+    train = compare("method", idi=IDI(estimate="train", floor=0.05))
+    assert train.details["idi"]["differences"]["layer3"] == pytest.approx(0.3)
 
 
-def test_an_original_that_knows_no_more_is_an_error_that_names_what_to_change(evidence: dict[str, Evidence]) -> None:
+def test_the_deviation_over_critic_seeds_stands_in_the_details(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
+    assert compare("method").details["idi"]["std"] is None
+    for name, nats in INFORMATION.items():
+        measured = evidence[name].raw["mutual_information"]
+        for layer, value in zip(("layer3", "layer4"), nats, strict=True):
+            measured[layer] = trials(value, value)
+    evidence["method"].raw["mutual_information"]["layer3"] = trials(0.35, 0.45)
+    std = compare("method").details["idi"]["std"]
+    assert std == pytest.approx(math.sqrt(2) * 0.05 / 0.5)
+
+
+def test_an_original_that_knows_no_more_is_an_error_that_names_what_to_change(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
     evidence["original"] = evidence_of(0, (0.31, 0.32))
     message = r"0\.0300 nats.*layer3, layer4; below idi\.floor = 0\.05.*\(.*layers\).*\(.*epochs,.*max_samples"
     with pytest.raises(InputError, match=message):
-        compare_model("method", evidence, SETTINGS)
+        compare("method")

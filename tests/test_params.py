@@ -258,7 +258,9 @@ def test_a_method_without_a_file_is_named_with_the_nearest(edited: Callable[...,
 
 
 def test_the_block_of_a_method_that_is_no_row_is_allowed(edited: Callable[..., Path]) -> None:
-    assert list(load_params(edited({"methods": {"ec": {"start": "ec_modules"}}})).methods) == ["ec"]
+    assert list(
+        load_params(edited({"methods": {"cu": {"start": "original"}, "ec": {"start": "ec_modules"}}})).methods
+    ) == ["cu", "ec"]
 
 
 def test_a_headline_that_is_no_row_is_refused(edited: Callable[..., Path]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from tests.pipeline import METHODS, Clone, stages_run
 from unlearning.params import UnlearnRecipe
@@ -51,17 +52,23 @@ def clone(built: Clone):
 
 def test_every_model_has_the_metrics_of_the_contract(clone: Clone) -> None:
     keys = {
-        "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "cka", "idi", "idi_abs", "h_mean", "seconds",
+        "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "cka", "idi", "idi_abs", "h_mean",
+        "retrain_gap", "linear_probe", "mia_auc", "seconds",
     }  # fmt: skip
     rows = {name: json.loads(clone.read(f"metrics/models/{name}.json")) for name in MODELS}
     assert all(set(row) == keys for row in rows.values())
     assert (rows["original"]["cka"], rows["original"]["idi"]) == (pytest.approx(100), 1.0)
-    assert (rows["retrained"]["forget_acc"], rows["retrained"]["idi"]) == (0.0, 0.0)
+    assert [rows["retrained"][key] for key in ("forget_acc", "idi", "retrain_gap")] == [0.0, 0.0, 0.0]
     assert clone.read("metrics/headline.json") == clone.read("metrics/models/ec.json")
-    table = clone.read("metrics/table.md").splitlines()
-    assert [line.split("|")[1].strip(" *") for line in table[2:]] == MODELS
-    assert (clone.folder / "plots/cka_layers.png").read_bytes().startswith(b"\x89PNG")
-    assert "idi_denominator" in json.loads(clone.read("metrics/details/ec.json"))["idi"]
+    table = clone.read("metrics/report.md").splitlines()
+    assert [line.split("|")[1].strip(" *") for line in table[4 : 4 + len(MODELS)]] == MODELS
+    for figure in ("cka_layers", "relearn", "tsne", "retrieval"):
+        assert (clone.folder / f"plots/{figure}.png").read_bytes().startswith(b"\x89PNG")
+    assert len(clone.read("metrics/per_class.csv").splitlines()) == 11
+    details = json.loads(clone.read("metrics/details/ec.json"))
+    assert "idi_denominator" in details["idi"]
+    assert list(details["relearn"]["forget"]) == ["1", "3"]
+    assert 0 <= details["js_divergence"] <= 1
 
 
 def test_the_control_that_changes_nothing_but_the_classifier_is_exposed(clone: Clone) -> None:
@@ -85,7 +92,7 @@ def test_a_method_is_added_by_a_file_a_block_and_a_line(clone: Clone, toy: Path)
     recipe = {key: values["rl"][key] for key in UnlearnRecipe.model_fields}
     clone.set_params({"toy": {**recipe, "strength": 0.1}, "methods": {"toy": {"start": "original"}}})
     assert stages_run(clone.dvc("repro")) == ["unlearn@toy", "evaluate@toy", "compare"]
-    assert "| toy |" in clone.read("metrics/table.md")
+    assert "| toy |" in clone.read("metrics/report.md")
     assert "cka" in json.loads(clone.read("metrics/models/toy.json"))
 
 
@@ -129,6 +136,42 @@ def test_other_classes_to_forget_train_no_original_again(clone: Clone) -> None:
     clone.set_params({"forget": {"seed": 3}})
     assert stages_run(clone.dvc("repro", "unlearn@ec")) == ["split", "unlearn@ec"]
     assert "train@retrained" in stages_run(clone.dvc("repro", "--dry", "train"))
+
+
+def test_a_downstream_set_runs_its_transfer_and_the_comparison_alone(clone: Clone, tmp_path: Path) -> None:
+    for number in range(40):
+        folder = tmp_path / ("dark", "light")[number % 2]
+        folder.mkdir(exist_ok=True)
+        Image.new("L", (9, 8), 60 * (1 + number % 2) + number).save(folder / f"{number}.png")
+    clone.set_params({"downstream": [{"name": "shades", "source": "image_folder", "root": str(tmp_path)}]})
+    run = stages_run(clone.dvc("repro"))
+    assert sorted(run) == sorted([*(f"{stage_of(name)}@{name}-set0" for name in MODELS), "compare"])
+    metrics = {name: json.loads(clone.read(f"metrics/models/{name}.json")) for name in MODELS}
+    assert metrics["retrained"]["knn_gap"] == {"shades": 0.0}
+    assert 0 <= metrics["ec"]["knn"]["shades"] <= 100
+    gap = metrics["ec"]["knn"]["shades"] - metrics["retrained"]["knn"]["shades"]
+    assert metrics["ec"]["knn_gap"]["shades"] == abs(gap)
+    assert "k-NN shades" in clone.read("metrics/report.md")
+
+
+def stage_of(model: str) -> str:
+    return "transfer" if model in METHODS else "transfer_reference"
+
+
+def test_a_downstream_set_that_is_not_there_is_one_clear_line(clone: Clone) -> None:
+    clone.set_params({"downstream": [{"name": "birds", "source": "cub200", "root": "data/raw/CUB_200_2011"}]})
+    done = clone.run("python", "stages/transfer.py", "ec", "--name", "birds")
+    assert done.returncode == 1
+    assert "birds (cub200) expects the folder data/raw/CUB_200_2011/images; unpack CUB_200_2011.tgz" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_shadow_models_run_only_when_asked_for_and_give_lira(clone: Clone) -> None:
+    clone.set_params({"lira": {"shadows": [0, 1]}})
+    assert stages_run(clone.dvc("repro")) == ["shadow@0", "shadow@1", "compare"]
+    auc = json.loads(clone.read("metrics/details/original.json"))["lira"]
+    assert 0 <= auc["low"] <= auc["auc"] <= auc["high"] <= 100
+    assert "LiRA" in clone.read("metrics/report.md")
 
 
 @pytest.mark.parametrize("stage", ["train@retrained", "pretrain_ec", "unlearn@ec"])

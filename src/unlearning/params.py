@@ -7,7 +7,7 @@ import importlib.util
 import math
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -104,6 +104,51 @@ class Start(Block):
 class Evaluate(Block):
     batch_size: Count
     layers: list[str] | None
+    max_samples: Annotated[int, Field(ge=8)]
+    shared_samples: Annotated[int, Field(ge=8)]
+    seed: int
+
+
+class LinearProbe(Block):
+    small_fraction: Annotated[float, Field(gt=0, le=1)]
+    layer_samples: Count
+    l2: NonNegative
+    steps: Count
+
+
+class Relearn(Recipe):
+    shots: list[Count]
+    seed: int
+
+
+class CKA(Block):
+    estimator: Literal["full", "minibatch", "debiased"]
+
+
+class KNN(Block):
+    k: Count
+    features: Literal["penultimate", "logits"]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    seed: int
+
+
+class DownstreamSet(Block):
+    name: str  # in the metrics: knn.<name>
+    source: str
+    root: str
+    domain: str | None = None  # of office_home and domainnet126
+
+
+class LiRA(Block):
+    shadows: list[Annotated[int, Field(ge=0)]]
+
+
+class Figures(Block):
+    models: list[str]
+    forget_class: int | str | None
+    queries: Count
+    neighbours: Count
+    seed: int
 
 
 class MutualInformation(Block):
@@ -150,8 +195,15 @@ class Params(Block):
     methods: dict[str, Start]
     headline: str
     evaluate: Evaluate
+    linear_probe: LinearProbe
+    relearn: Relearn
     mutual_information: MutualInformation
     idi: IDI
+    cka: CKA
+    knn: KNN
+    downstream: list[DownstreamSet]
+    lira: LiRA
+    figures: Figures
     search: Search
 
     @field_validator("methods")
@@ -163,12 +215,29 @@ class Params(Block):
                 raise ValueError(f"no file src/unlearning/methods/{name}.py{hint}")
         return methods
 
+    @field_validator("downstream")
+    @classmethod
+    def _downstream_names_differ(cls, sets: list[DownstreamSet]) -> list[DownstreamSet]:
+        names = [entry.name for entry in sets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"each set needs a name of its own, for its metric; given are {', '.join(names)}")
+        return sets
+
+    @field_validator("lira")
+    @classmethod
+    def _shadows_are_pairs(cls, lira: LiRA) -> LiRA:
+        if sorted(lira.shadows) != list(range(len(lira.shadows))) or len(lira.shadows) % 2:
+            raise ValueError(f"shadows: give an even number, counted from 0: [0, 1, 2, 3], not {lira.shadows}")
+        return lira
+
     @model_validator(mode="after")
-    def _headline_is_a_row(self) -> "Params":
+    def _named_models_are_rows(self) -> "Params":
         rows = [*REFERENCES, *self.methods]
-        if self.headline not in rows:
-            hint = did_you_mean(self.headline, rows)
-            raise ValueError(f"headline: {self.headline!r} is none of the models {', '.join(rows)}{hint}")
+        named = [("headline", self.headline), *(("figures.models", name) for name in self.figures.models)]
+        for key, name in named:
+            if name not in rows:
+                hint = did_you_mean(name, rows)
+                raise ValueError(f"{key}: {name!r} is none of the models {', '.join(rows)}{hint}")
         return self
 
 
@@ -246,9 +315,12 @@ def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
 def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseModel]:
     block: type[BaseModel] = kind
     for part in location:
-        field = block.model_fields.get(str(part))
+        if isinstance(part, int):  # an item of a list: its block was found with the list
+            continue
+        field = block.model_fields.get(part)
         annotation = field.annotation if field else Start
-        block = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Start
+        kinds = [annotation, *get_args(annotation)]
+        block = next((one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)), Start)
     return block
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark, YAMLError
+from ruamel.yaml.tokens import CommentToken
 
 from unlearning.check import PARAMS, check
 from unlearning.errors import InputError, did_you_mean, run_stage
@@ -71,14 +73,76 @@ def merge(values: dict[str, Any], new: dict[str, Any], scenario: Path, prefix: s
             changed += merge(values[key], value, scenario, f"{name}.")
         elif values[key] != value:
             changed.append(f"{name}: {_short(values[key])} -> {_short(value)}")
-            values[key] = value
+            replace_value(values, key, value)
     return changed
+
+
+def replace_value(values: Any, key: str, value: Any) -> None:
+    """Put a value in the place of another; the comment behind its key, and the blank lines behind it, stay.
+
+    ruamel.yaml keeps both with the old value: behind a list in block style its comment stands before the first item and
+    the blank lines behind the last, otherwise all are one text.
+    """
+    comment, blank = _comment_of(values, key), _blank_lines_behind(values, key)
+    in_block = isinstance(value, list | dict) and len(value) > 0
+    values[key] = _in_block_style(value) if in_block else value
+    if comment is None and not blank:
+        return
+    text = f"{comment or ''}\n" if in_block else f"{comment or ''}\n{blank}"
+    token = CommentToken(text, CommentMark(0))
+    values.ca.items[key] = [None, None, token, [] if in_block else None]
+    if in_block:
+        values[key].ca.comment = [token, []]
+        if blank:
+            node, last = _last_leaf(values[key])
+            node.ca.items[last] = _behind(node, CommentToken(f"\n{blank}", CommentMark(0)))
+
+
+def _comment_of(values: Any, key: str) -> str | None:
+    tokens = values.ca.items.get(key)
+    text = tokens[2].value.strip() if tokens and tokens[2] else ""
+    return text or None
+
+
+def _blank_lines_behind(values: Any, key: str) -> str:
+    """Return the line ends of the blank lines (and comments) between a value and the next key."""
+    old = values[key]
+    if isinstance(old, CommentedSeq | CommentedMap) and len(old):
+        node, last = _last_leaf(old)
+        tokens = node.ca.items.get(last)
+        token = tokens and (tokens[0] if isinstance(node, CommentedSeq) else tokens[2])
+    else:
+        tokens = values.ca.items.get(key)
+        token = tokens and tokens[2]
+    return token.value.partition("\n")[2] if token else ""
+
+
+def _last_leaf(node: Any) -> tuple[Any, Any]:
+    last = len(node) - 1 if isinstance(node, list) else list(node)[-1]
+    below = node[last]
+    return _last_leaf(below) if isinstance(below, CommentedSeq | CommentedMap) and len(below) else (node, last)
+
+
+def _behind(node: Any, token: CommentToken) -> list[Any]:
+    return [token, None, None, None] if isinstance(node, CommentedSeq) else [None, None, token, None]
+
+
+def _in_block_style(value: Any) -> Any:
+    """Return lists and mappings as ruamel.yaml's own, in block style, without comments of theirs."""
+    if isinstance(value, dict):
+        made: Any = CommentedMap((key, _in_block_style(below)) for key, below in value.items())
+    elif isinstance(value, list) and value:
+        made = CommentedSeq(_in_block_style(below) for below in value)
+    else:
+        return value
+    made.fa.set_block_style()
+    return made
 
 
 def _load(yaml: YAML, path: Path) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} should hold keys and values")

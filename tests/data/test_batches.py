@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,33 @@ def test_pixels_that_cannot_be_loaded_are_named_with_what_to_run(resident: Manif
         path.write_bytes(content)
     with pytest.raises(InputError, match=f"cannot read {path} .*; run `dvc repro split`, or `dvc checkout`"):
         ImageSplit(resident, "train", CPU)
+
+
+@pytest.mark.parametrize("shape", [(13, 10), (SIZE, SIZE), (4, 5)])
+def test_given_pixels_are_served_fitted_to_the_models_size_and_need_no_file(
+    manifest: Manifest, shape: tuple[int, int]
+) -> None:
+    shutil.rmtree("images")
+    shutil.rmtree(SPLIT_FOLDER, ignore_errors=True)
+    random = np.random.default_rng(1)
+    given = torch.from_numpy(random.integers(0, 256, (COUNT, 3, *shape), dtype=np.uint8))
+    plans = some_plans(0, 1)
+    for plan, batch in zip(plans, ImageSplit(manifest, "train", CPU, pixels=given).batches(plans), strict=True):
+        pixels = batch.images * torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1) + torch.tensor([0.4, 0.5, 0.6]).view(
+            3, 1, 1
+        )
+        torch.testing.assert_close(255 * pixels, fit(given[plan.positions], SIZE).float(), atol=1e-3, rtol=0)
+        assert torch.equal(batch.positions, plan.positions)
+        assert torch.equal(batch.labels, plan.positions % 3)
+
+
+def test_given_pixels_are_augmented_like_those_of_a_file(
+    resident: Manifest, pixels: Tensor, make_augment: MakeAugment
+) -> None:
+    augment, plans, before = make_augment(**STRONG), some_plans(1, 2), pixels.clone()
+    given = list(ImageSplit(resident, "train", CPU, pixels=pixels).batches(plans, augment))
+    assert torch.equal(images_of(given), images_of(read(resident, plans, augment)))
+    assert torch.equal(pixels, before)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

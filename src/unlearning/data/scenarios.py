@@ -32,7 +32,7 @@ def _random(forget: Forget, classes: list[str]) -> list[int]:
 
 
 def _listed(forget: Forget, classes: list[str]) -> list[int]:
-    return [_class_id(entry, classes, "forget.classes") for entry in forget.classes]
+    return [class_id(entry, classes, "forget.classes") for entry in forget.classes]
 
 
 def _file(forget: Forget, classes: list[str]) -> list[int]:
@@ -42,11 +42,14 @@ def _file(forget: Forget, classes: list[str]) -> list[int]:
         lines = Path(forget.file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"forget.file: cannot read {forget.file} ({error})") from None
-    return [_class_id(line.strip(), classes, forget.file) for line in lines if line.strip()]
+    return [class_id(line.strip(), classes, forget.file) for line in lines if line.strip()]
 
 
-def _class_id(entry: int | str, classes: list[str], where: str) -> int:
-    """Text is a class name, or else an id in digits; a number is an id."""
+def class_id(entry: int | str, classes: list[str], where: str) -> int:
+    """Return the id of a class: text is a class name, or else an id in digits; a number is an id.
+
+    Raises InputError that begins with `where`.
+    """
     if isinstance(entry, str) and entry in classes:
         return classes.index(entry)
     if str(entry).isdecimal() and int(entry) < len(classes):

@@ -7,23 +7,27 @@ import torch
 from torch import Tensor, nn
 
 from unlearning.data.batches import ImageSplit, in_order
-from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
 from unlearning.errors import InputError
-from unlearning.models.taps import penultimate, pooled, tapped, to_nchw
-from unlearning.seeds import derive_seed
-
-PENULTIMATE = "penultimate"
+from unlearning.evaluation.shared import PENULTIMATE
+from unlearning.models.taps import penultimate, tapped, to_nchw
 
 
 @dataclass
 class Pass:
-    """What is kept of n samples, on the CPU, in the order of the split."""
+    """What is kept of a split, on the CPU: predictions of all n samples, logits and features of m of them."""
 
-    predictions: Tensor  # int64 (n,), arg-max over all classes
+    predictions: Tensor  # int64 (n,), arg-max over all classes, in the order of the split
     labels: Tensor  # int64 (n,)
-    features: dict[str, Tensor] = field(default_factory=dict)  # layer: float32 (n, d), pooled; with "penultimate"
+    positions: Tensor  # int64 (m,), sorted: the samples that logits and features are kept of
+    logits: Tensor  # float32 (m, classes)
+    features: dict[str, Tensor]  # layer: float32 (m, d), pooled; "penultimate" is always there
     maps: dict[str, Tensor] = field(default_factory=dict)  # layer: raw outputs for the samples `map_positions`
+
+    @property
+    def kept_labels(self) -> Tensor:
+        """Labels, int64 (m,), of the samples whose features are kept."""
+        return self.labels[self.positions]
 
 
 @torch.no_grad()
@@ -32,52 +36,77 @@ def forward_pass(
     images: ImageSplit,
     launch: Launch,
     batch_size: int,
+    what: str,
+    keep: np.ndarray | None = None,
     layers: list[str] | None = None,
     map_layers: list[str] | None = None,
     map_positions: np.ndarray | None = None,
 ) -> Pass:
     """Run the model in eval mode over the whole split, once, without augmentation.
 
-    layers: keep the pooled features of these and the penultimate one. map_layers: keep the raw outputs of these for
-    the sorted positions `map_positions`. Raises InputError naming the layer whose features are not finite.
+    what: names model and split in messages, e.g. "ec on the test split". keep: sorted positions whose logits,
+    penultimate and pooled features of `layers` are kept; None = all. map_layers: keep the raw outputs of these, in the
+    pass's precision, for the sorted positions `map_positions`. Raises InputError naming the layer whose features are
+    not finite.
     """
     model = model.eval().to(launch.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    wanted = torch.zeros(len(images.labels), dtype=torch.bool)
-    if map_positions is not None:
-        wanted[torch.from_numpy(map_positions)] = True
-    kept: dict[str, list[Tensor]] = {}
-
-    def keep(name: str, value: Tensor) -> None:
-        kept.setdefault(name, []).append(value.float().cpu())
-
+    layers, map_layers = layers or [], map_layers or []
+    count = len(images.labels)
+    positions = np.arange(count) if keep is None else keep
+    chosen, mapped = _mask(positions, count), _mask(map_positions, count)
+    kept = Growing(what)
     predictions = []
-    taps = list(dict.fromkeys([*(layers or []), *(map_layers or [])]))
+    taps = list(dict.fromkeys([*layers, *map_layers]))
     with tapped(model, taps, raw=True) as outputs, penultimate(model) as last:
-        for batch in images.batches(in_order(np.arange(len(images.labels)), batch_size)):
+        for batch in images.batches(in_order(np.arange(count), batch_size)):
             with launch.autocast():
-                predictions.append(model(batch.images).argmax(dim=1).cpu())
-            for layer in layers or []:
-                keep(f"features/{layer}", pooled(to_nchw(outputs[layer], model)))
-            if layers is not None:
-                keep(f"features/{PENULTIMATE}", last[0])
-            rows = wanted[batch.positions]
-            for layer in map_layers or [] if rows.any() else []:
-                keep(f"maps/{layer}", outputs[layer][rows.to(launch.device)])
-    joined = {name: torch.cat(parts) for name, parts in kept.items()}
-    for name, values in joined.items():
-        if not values.isfinite().all():
-            raise InputError(f"the {name} of {type(model).__name__} hold NaN or infinity; the model is broken")
+                logits = model(batch.images)
+            predictions.append(logits.argmax(dim=1).cpu())
+            rows = _rows(chosen[batch.positions], launch.device)
+            for layer in layers:
+                maps = to_nchw(outputs[layer][rows], model)
+                kept.add(f"features of {layer}", maps.mean(dim=(2, 3), dtype=torch.float32), len(positions))
+            kept.add(f"features of {PENULTIMATE}", last[0][rows].float(), len(positions))
+            kept.add("logits", logits[rows].float(), len(positions))
+            rows = _rows(mapped[batch.positions], launch.device)
+            for layer in map_layers:
+                kept.add(f"maps of {layer}", outputs[layer][rows], int(mapped.sum()))
     return Pass(
         torch.cat(predictions),
         images.labels,
-        {name.removeprefix("features/"): value for name, value in joined.items() if name.startswith("features/")},
-        {name.removeprefix("maps/"): value for name, value in joined.items() if name.startswith("maps/")},
+        torch.from_numpy(positions),
+        kept.tensors["logits"],
+        {layer: kept.tensors[f"features of {layer}"] for layer in [*layers, PENULTIMATE]},
+        {layer: kept.tensors[f"maps of {layer}"] for layer in map_layers},
     )
 
 
-def balanced_sample(manifest: Manifest, split: str, max_samples: int, seed: int) -> np.ndarray:
-    """Return sorted positions of equally many forget and retain samples, `max_samples` at most in all."""
-    forget, retain = manifest.select(split, "forget"), manifest.select(split, "retain")
-    count = min(len(forget), len(retain), max_samples // 2)
-    random = np.random.default_rng(derive_seed(seed, "balanced"))
-    return np.sort(np.concatenate([random.choice(part, count, replace=False) for part in (forget, retain)]))
+class Growing:
+    """Arrays on the CPU, each filled batch by batch: no second copy is made to join the batches."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.tensors: dict[str, Tensor] = {}
+        self._filled: dict[str, int] = {}
+
+    def add(self, name: str, values: Tensor, total: int) -> None:
+        """Append rows to the array `name`, which will have `total` of them; refuse NaN and infinity."""
+        if not values.isfinite().all():
+            raise InputError(f"{self.what}: the {name} hold NaN or infinity; the model is broken, make it again")
+        begin = self._filled.setdefault(name, 0)
+        if name not in self.tensors:
+            self.tensors[name] = torch.empty(total, *values.shape[1:], dtype=values.dtype)
+        self.tensors[name][begin : begin + len(values)] = values.cpu()
+        self._filled[name] = begin + len(values)
+
+
+def _mask(positions: np.ndarray | None, count: int) -> Tensor:
+    mask = torch.zeros(count, dtype=torch.bool)
+    if positions is not None:
+        mask[torch.from_numpy(positions)] = True
+    return mask
+
+
+def _rows(mask: Tensor, device: torch.device) -> Tensor | slice:
+    """Return what selects the rows: a slice where it is all of them, which copies nothing."""
+    return slice(None) if mask.all() else mask.to(device)

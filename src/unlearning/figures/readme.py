@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.errors import InputError, run_stage
-from unlearning.figures.table import COST_COLUMNS, markdown_table
+from unlearning.figures.table import attack_table, cost_table, main_table
 from unlearning.files import write_atomically
 from unlearning.params import REFERENCES, load_params
 
@@ -15,10 +15,11 @@ METRICS, DETAILS = Path("metrics/models"), Path("metrics/details")
 
 def main() -> None:
     models = [*REFERENCES, *load_params().methods]
+    metrics, details = read(models, METRICS), read(models, DETAILS)
     text = README.read_text(encoding="utf-8")
-    text = fill(text, "table", markdown_table(read(models, METRICS)))
-    cost = {name: details["cost"] for name, details in read(models, DETAILS).items()}
-    text = fill(text, "cost", markdown_table(cost, COST_COLUMNS))
+    text = fill(text, "table", main_table(metrics, details))
+    text = fill(text, "attacks", attack_table(details))
+    text = fill(text, "cost", cost_table(details))
     write_atomically(README, lambda path: path.write_text(text, encoding="utf-8"))
 
 

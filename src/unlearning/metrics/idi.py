@@ -1,10 +1,18 @@
-"""IDI, the Information Difference Index (Jeon et al., arXiv 2405.17878): what features still know of the classes."""
+"""IDI, the Information Difference Index: what the features still know of the classes, between retrained and original.
+
+Direction: nearer to 0 is better; `idi_abs` lower. Range: any real number, a ratio; idi_abs >= 0. Data: mutual
+information (mutual_information.py) of a few layers under the model, the original and the retrained model. Source: Jeon
+et al. (arXiv 2405.17878), EC B.6; the absolute form and the deviation over critics are ours. Expected: original 1,
+retrained 0, exactly; below 0 = less than the retrained model knows.
+"""
 
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from unlearning.errors import InputError
 
 Information = dict[str, float]  # layer: I(Z; Y) in nats
+Trials = dict[str, list[float]]  # layer: I(Z; Y) in nats, one value a critic seed
 
 
 @dataclass(frozen=True)
@@ -13,16 +21,19 @@ class IDIResult:
 
     idi: float  # signed: 1 = like the original, 0 = like the retrained model, below 0 = beyond it
     idi_abs: float  # the same with absolute differences per layer: opposite signs do not cancel
+    std: float | None  # of `idi` over the critic seeds; None for one seed
+    denominator: float  # ID(original), nats
     differences: Information  # per layer: I(model) - I(retrained), nats
 
 
-def relative_difference(model: Information, original: Information, retrained: Information, floor: float) -> IDIResult:
+def information_difference_index(model: Trials, original: Trials, retrained: Trials, floor: float) -> IDIResult:
     """Return ID(model) / ID(original), where ID sums I(Z_l) - I(Z_l of the retrained model) over the layers l.
 
-    Expected: original 1, retrained 0, exactly. Raises InputError when ID(original) is below `floor` nats: the original
-    knows no more than the retrained model there, and the ratio would be noise.
+    I is the mean over the critic seeds. Raises InputError when ID(original) is below `floor` nats: the original knows
+    no more than the retrained model there, and the ratio would be noise.
     """
-    denominator = difference_sum(original, retrained)
+    own, first, gold = mean_of(model), mean_of(original), mean_of(retrained)
+    denominator = difference_sum(first, gold)
     if denominator < floor:
         raise InputError(
             f"IDI: the original model's features tell {denominator:.4f} nats more about the forget classes than the "
@@ -30,12 +41,39 @@ def relative_difference(model: Information, original: Information, retrained: In
             "Under mutual_information: measure deeper layers (layers), fit the critics longer (epochs, lr_features), "
             "use more samples (max_samples), or leave IDI out with layers: []"
         )
-    differences = {layer: model[layer] - retrained[layer] for layer in retrained}
+    differences = {layer: own[layer] - gold[layer] for layer in gold}
     absolute = sum(abs(difference) for difference in differences.values())
-    reference = sum(abs(original[layer] - retrained[layer]) for layer in retrained)
-    return IDIResult(sum(differences.values()) / denominator, absolute / reference, differences)
+    reference = sum(abs(first[layer] - gold[layer]) for layer in gold)
+    spread = deviation(model, retrained)
+    return IDIResult(
+        sum(differences.values()) / denominator,
+        absolute / reference,
+        None if spread is None else spread / denominator,
+        denominator,
+        differences,
+    )
+
+
+def mean_of(trials: Trials) -> Information:
+    """Return the mean over the critic seeds, per layer."""
+    return {layer: mean(values) for layer, values in trials.items()}
+
+
+def deviation(model: Trials, retrained: Trials) -> float | None:
+    """Return the standard deviation of ID(model) over the critic seeds, in nats; None for fewer than two seeds.
+
+    A seed chooses the same held-out samples in every model, so what it adds to both drops out.
+    """
+    seeds = min(len(values) for values in model.values())
+    if seeds < 2:
+        return None
+    return stdev(difference_sum(_of_seed(model, seed), _of_seed(retrained, seed)) for seed in range(seeds))
 
 
 def difference_sum(model: Information, retrained: Information) -> float:
     """Return ID: sum over the layers of I(model) - I(retrained), nats."""
     return sum(model[layer] - retrained[layer] for layer in retrained)
+
+
+def _of_seed(trials: Trials, seed: int) -> Information:
+    return {layer: values[seed] for layer, values in trials.items()}

@@ -17,11 +17,16 @@ def load(data: Data, kind: type[CIFAR10] = CIFAR10) -> Source:
 
     Raises InputError that says which file to put where when there is no network.
     """
-    train, test = (_read(kind, Path(data.root), train) for train in (True, False))
+    train, test = (_read(kind, Path(data.root), train, "data.root") for train in (True, False))
     return Source(list(train.classes), _samples(train), _samples(test))
 
 
-def _read(kind: type[CIFAR10], root: Path, train: bool) -> CIFAR10:
+def read_cifar(root: Path, key: str) -> tuple[Samples, Samples]:
+    """Return training and test images of CIFAR-10; `key` says in messages where the root was given."""
+    return _samples(_read(CIFAR10, root, True, key)), _samples(_read(CIFAR10, root, False, key))
+
+
+def _read(kind: type[CIFAR10], root: Path, train: bool, key: str) -> CIFAR10:
     try:
         return kind(root, train=train)
     except RuntimeError:  # torchvision's "not found or corrupted"
@@ -30,7 +35,7 @@ def _read(kind: type[CIFAR10], root: Path, train: bool) -> CIFAR10:
         return kind(root, train=train, download=True)
     except (URLError, OSError, RuntimeError) as error:
         raise InputError(
-            f"{kind.__name__} is not in {root} (data.root) and could not be downloaded ({error}); "
+            f"{kind.__name__} is not in {root} ({key}) and could not be downloaded ({error}); "
             f"put the file {kind.filename} into {root} and run again"
         ) from None
 

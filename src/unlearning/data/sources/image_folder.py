@@ -15,9 +15,13 @@ def load(data: Data) -> Source:
 
     Raises InputError for a missing root, an empty class folder, or test classes that are not the training classes.
     """
-    root = Path(data.root)
+    return read_tree(Path(data.root), "data.root")
+
+
+def read_tree(root: Path, key: str) -> Source:
+    """Do what `load` does for any root; `key` says in messages where it was given."""
     if not root.is_dir():
-        raise InputError(f"data.root: no folder {root}; expected {root}/train/<class>/* or {root}/<class>/*")
+        raise InputError(f"{key}: no folder {root}; expected {root}/train/<class>/* or {root}/<class>/*")
     train = root / "train" if (root / "train").is_dir() else root
     test = next((root / name for name in ("test", "val") if train != root and (root / name).is_dir()), None)
     classes = _class_names(train)

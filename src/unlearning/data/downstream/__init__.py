@@ -1,0 +1,122 @@
+"""Downstream sets for k-NN transfer: one file a set, `load(entry) -> LabelledImages`, found by its name as `source`."""
+
+import importlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+from unlearning.data.batches import ImageSplit
+from unlearning.data.manifest import Manifest, Split
+from unlearning.errors import InputError, did_you_mean
+from unlearning.params import KNN, DownstreamSet
+from unlearning.seeds import derive_seed
+
+SPLIT = "downstream"  # name of the one split of a downstream manifest
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images in a fixed order: files below `root`, or pixels in memory."""
+
+    root: Path
+    ids: list[str]  # paths below the root, or names
+    labels: np.ndarray  # int64 (N,), from 0
+    is_train: np.ndarray | None  # bool (N,), the official split; None where the set has none
+    pixels: Tensor | None = None  # uint8 (N, 3, H, W), or None where the images are files
+
+
+def load_downstream(entry: DownstreamSet) -> LabelledImages:
+    """Return the images of one entry of `downstream:`.
+
+    Raises InputError for an unknown source, a folder that is not there (saying which was expected and how to get the
+    set), or a list that names missing images.
+    """
+    names = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    if entry.source not in names:
+        hint = did_you_mean(entry.source, names)
+        raise InputError(f"downstream: source {entry.source!r} of {entry.name} is none of {', '.join(names)}{hint}")
+    images: LabelledImages = importlib.import_module(f"{__name__}.{entry.source}").load(entry)
+    if not images.ids:
+        raise InputError(f"downstream: {entry.name} ({entry.source}): no image is listed for it below {entry.root}")
+    if images.pixels is None:
+        _refuse_missing(entry, images)
+    return images
+
+
+def bounded(images: LabelledImages, max_samples: int, seed: int) -> LabelledImages:
+    """Return at most `max_samples` of the images, chosen at random, order kept."""
+    if len(images.ids) <= max_samples:
+        return images
+    random = np.random.default_rng(derive_seed(seed, "downstream"))
+    kept = np.sort(random.choice(len(images.ids), max_samples, replace=False))
+    return replace(
+        images,
+        ids=[images.ids[position] for position in kept],
+        labels=images.labels[kept],
+        is_train=None if images.is_train is None else images.is_train[kept],
+        pixels=None if images.pixels is None else images.pixels[torch.from_numpy(kept)],
+    )
+
+
+def training_part(images: LabelledImages, cfg: KNN) -> np.ndarray:
+    """Return which images, bool (N,), the neighbours are sought among: the official split, or 80/20 by `knn.seed`."""
+    if images.is_train is not None:
+        return images.is_train
+    count = len(images.labels)
+    chosen = np.zeros(count, dtype=bool)
+    order = np.random.default_rng(derive_seed(cfg.seed, "knn split")).permutation(count)
+    chosen[order[: round((1 - cfg.test_fraction) * count)]] = True
+    return chosen
+
+
+def image_split(images: LabelledImages, manifest: Manifest, device: torch.device, workers: int) -> ImageSplit:
+    """Return the images as one split, scaled, coloured and normalised as those of the manifest."""
+    own = replace(manifest, root=str(images.root), splits={SPLIT: Split(images.ids, images.labels)})
+    pixels = images.pixels
+    if pixels is not None and manifest.channels == 1:
+        pixels = transforms.rgb_to_grayscale(pixels)
+    return ImageSplit(own, SPLIT, device, workers, pixels=pixels)
+
+
+def expect_folder(entry: DownstreamSet, folder: Path, how_to_get: str) -> Path:
+    """Return the folder; raises InputError that says which was expected and how to get the set."""
+    if not folder.is_dir():
+        raise InputError(f"downstream: {entry.name} ({entry.source}) expects the folder {folder}; {how_to_get}")
+    return folder
+
+
+def read_pairs(entry: DownstreamSet, path: Path) -> list[tuple[str, str]]:
+    """Return the two words of each line of a list file; raises InputError naming a file or line that is not so."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"downstream: {entry.name} ({entry.source}): cannot read {path} ({error})") from None
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if words and len(words) != 2:
+            raise InputError(f"{path}, line {number}: expected two words, not {line.strip()!r}")
+        if words:
+            pairs.append((words[0], words[1]))
+    return pairs
+
+
+def class_number(text: str, path: Path) -> int:
+    """Return a class number of a list file; raises InputError naming the file when it is none."""
+    if not text.isdecimal():
+        raise InputError(f"{path}: {text!r} is no class number; expected digits")
+    return int(text)
+
+
+def _refuse_missing(entry: DownstreamSet, images: LabelledImages) -> None:
+    missing = [name for name in images.ids if not (images.root / name).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(
+            f"downstream: {entry.name} ({entry.source}) lists images that do not exist: {images.root / missing[0]}"
+            f"{more}; unpack the whole set there"
+        )

@@ -1,0 +1,132 @@
+"""All that one model tells by itself, as pure functions of its passes over the training and the test split."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearning.data.manifest import Manifest
+from unlearning.errors import InputError
+from unlearning.evaluation.forward_pass import Pass
+from unlearning.evaluation.samples import kept_sample
+from unlearning.evaluation.shared import PENULTIMATE, Shared
+from unlearning.metrics.accuracy import per_class_accuracy, split_accuracy
+from unlearning.metrics.calibration import expected_calibration_error
+from unlearning.metrics.collapse import collapse_diagnostics
+from unlearning.metrics.linear_probe import fit_probe, share_of_each_class
+from unlearning.metrics.lira import scaled_logit
+from unlearning.metrics.membership import membership_inference
+from unlearning.params import LinearProbe
+
+
+@dataclass(frozen=True)
+class Passes:
+    """One model's passes over both splits, and which of the kept samples are to be forgotten."""
+
+    train: Pass
+    test: Pass
+    train_forget: Tensor  # bool (kept training samples,)
+    test_forget: Tensor  # bool (kept test samples,)
+
+
+def with_forget_masks(train: Pass, test: Pass, manifest: Manifest) -> Passes:
+    """Return the passes with their masks; raises InputError naming a split without a forget or a retain image."""
+    masks = []
+    for name, one in (("training", train), ("test", test)):
+        forget = torch.from_numpy(np.isin(one.kept_labels.numpy(), manifest.forget_classes))
+        if not forget.any() or forget.all():
+            kind = "retained" if forget.all() else "forgotten"
+            raise InputError(
+                f"the {name} split has no image of a {kind} class among the {len(forget)} looked at; add images, "
+                "choose other classes (forget:), or raise evaluate.max_samples"
+            )
+        masks.append(forget)
+    return Passes(train, test, *masks)
+
+
+def accuracies(passes: Passes, manifest: Manifest) -> dict[str, Any]:
+    """Return FA, RA, TFA, TRA and the accuracy of each class on both splits, percent."""
+    train, test, classes = passes.train, passes.test, len(manifest.classes)
+    forget_acc, retain_acc = split_accuracy(train.predictions, train.labels, manifest.forget_classes)
+    test_forget_acc, test_retain_acc = split_accuracy(test.predictions, test.labels, manifest.forget_classes)
+    return {
+        "forget_acc": forget_acc,
+        "retain_acc": retain_acc,
+        "test_forget_acc": test_forget_acc,
+        "test_retain_acc": test_retain_acc,
+        "train_acc_per_class": per_class_accuracy(train.predictions, train.labels, classes),
+        "test_acc_per_class": per_class_accuracy(test.predictions, test.labels, classes),
+    }
+
+
+def linear_probes(passes: Passes, classes: int, cfg: LinearProbe, seed: int, device: torch.device) -> dict[str, Any]:
+    """Return test forget and retain accuracy of probes on all, on few training images, and on each layer, percent."""
+    labels = passes.train.kept_labels
+    few = share_of_each_class(labels, cfg.small_fraction, seed)
+    some = torch.from_numpy(kept_sample(len(labels), cfg.layer_samples, seed))
+
+    def probe(layer: str, fitted: Tensor | slice) -> dict[str, float]:
+        head = fit_probe(passes.train.features[layer][fitted], labels[fitted], classes, cfg.l2, cfg.steps, device)
+        asked, answers = passes.test.features[layer], passes.test.kept_labels
+        forget = passes.test_forget
+        return {
+            "forget": head.accuracy(asked[forget], answers[forget]),
+            "retain": head.accuracy(asked[~forget], answers[~forget]),
+        }
+
+    return {
+        "all": probe(PENULTIMATE, slice(None)),
+        "small": probe(PENULTIMATE, few),
+        "layers": {layer: probe(layer, some) for layer in passes.train.features},
+    }
+
+
+def membership(passes: Passes, seed: int) -> dict[str, dict[str, float]] | None:
+    """Return the membership attacks on the forgotten classes; None where there are too few images."""
+    train, test = passes.train, passes.test
+    attacks = membership_inference(
+        (train.logits[passes.train_forget], train.kept_labels[passes.train_forget]),
+        (test.logits[passes.test_forget], test.kept_labels[passes.test_forget]),
+        seed,
+    )
+    return None if attacks is None else {name: asdict(result) for name, result in attacks.items()}
+
+
+def diagnostics(passes: Passes) -> dict[str, Any]:
+    """Return collapse diagnostics of the test forget and retain set, and the calibration error on the latter."""
+    test, forget = passes.test, passes.test_forget
+    features = test.features[PENULTIMATE]
+    return {
+        "collapse": {
+            "forget": collapse_diagnostics(features[forget], test.logits[forget]),
+            "retain": collapse_diagnostics(features[~forget], test.logits[~forget]),
+        },
+        "calibration_error": expected_calibration_error(test.logits[~forget], test.kept_labels[~forget]),
+    }
+
+
+def shared_of(passes: Passes, max_samples: int, seed: int) -> Shared:
+    """Return what the comparison needs: all of the test forget set, samples of the training and the test split."""
+    train, test = passes.train, passes.test
+    forget, train_forget = passes.test_forget, passes.train_forget
+    some_train, some_test = (
+        torch.from_numpy(kept_sample(len(one.positions), max_samples, seed)) for one in (train, test)
+    )
+    test_forget_logits, test_forget_labels = test.logits[forget], test.kept_labels[forget]
+    return Shared(
+        {layer: values[forget] for layer, values in test.features.items()},
+        test_forget_logits,
+        test_forget_labels,
+        test.features[PENULTIMATE][some_test],
+        test.kept_labels[some_test],
+        test.positions[some_test],
+        train.features[PENULTIMATE][some_train],
+        train.logits[some_train],
+        train.kept_labels[some_train],
+        train.positions[train_forget],
+        scaled_logit(train.logits[train_forget], train.kept_labels[train_forget]),
+        test.positions[forget],
+        scaled_logit(test_forget_logits, test_forget_labels),
+    )

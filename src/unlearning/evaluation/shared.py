@@ -1,0 +1,51 @@
+"""What `compare` needs of each model's features, in one file a model: metrics/features/<model>.safetensors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unlearning.errors import InputError
+from unlearning.files import write_atomically
+
+PENULTIMATE = "penultimate"  # the classifier's input, as the last of the layers
+LAYER = "test_forget_layers."  # prefix of the names of the layers in the file
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Logits and features of the same samples for every model: float32 (n, d), penultimate but for `layers`."""
+
+    layers: dict[str, Tensor]  # of the test forget set, pooled; "penultimate" among them
+    test_forget_logits: Tensor
+    test_forget_labels: Tensor
+    test: Tensor  # of a sample of the test split
+    test_labels: Tensor
+    test_positions: Tensor  # of these samples within the split
+    train: Tensor  # of a sample of the training split
+    train_logits: Tensor
+    train_labels: Tensor
+    train_forget_positions: Tensor  # within the training split, for LiRA
+    train_forget_scaled: Tensor  # log(p_y / (1 - p_y)), float64
+    test_forget_positions: Tensor  # within the test split
+    test_forget_scaled: Tensor
+
+
+def save_shared(shared: Shared, path: Path) -> None:
+    """Write the file atomically."""
+    tensors = {name: value for name, value in vars(shared).items() if name != "layers"}
+    tensors |= {f"{LAYER}{layer}": value for layer, value in shared.layers.items()}
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(contiguous, temporary))
+
+
+def load_shared(path: Path, layers: list[str]) -> Shared:
+    """Read the file, the layers in the given order; raises InputError when it is missing or of another form."""
+    try:
+        tensors = load_file(path)
+        by_layer = {layer: tensors.pop(f"{LAYER}{layer}") for layer in layers}
+        return Shared(by_layer, **tensors)
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise InputError(f"cannot read {path} ({error}); run `dvc repro`, which evaluates the model first") from None

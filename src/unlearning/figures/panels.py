@@ -1,0 +1,64 @@
+"""Small multiples: a panel a method, the references in each, the other methods faint behind; any number is readable."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from unlearning.figures.style import BLUE, GREY, plain
+from unlearning.params import REFERENCES
+
+COLUMNS = 5
+WIDTH, HEIGHT = 1.65, 1.35  # of a panel, inches
+LEFT, RIGHT, TOP = 0.7, 0.1, 0.75  # margins, inches
+LONG = 4  # letters; longer names of ticks are turned
+FAINT = "0.85"
+Curves = Mapping[str, Sequence[float]]  # model: a value for each tick
+
+
+def draw_panels(curves: Curves, ticks: Sequence[str], x_label: str, y_label: str, title: str) -> Figure:
+    """Return a figure of percentages over the ticks: original dotted, retrained dashed, the panel's method in blue."""
+    methods = [name for name in curves if name not in REFERENCES]
+    columns = min(COLUMNS, max(1, len(methods)))
+    rows = max(1, -(-len(methods) // columns))
+    turned = max(map(len, ticks)) > LONG
+    bottom = 0.95 if turned else 0.5
+    width, height = max(3.6, WIDTH * columns + LEFT + RIGHT), HEIGHT * rows + TOP + bottom
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(LEFT / width, bottom / height, 1 - RIGHT / width, 1 - TOP / height, wspace=0.12, hspace=0.3)
+    for axes, name in zip(grid.flat, methods or [""], strict=False):
+        _draw_panel(axes, name, curves, methods)
+        axes.set(xlim=(-0.2, len(ticks) - 0.8), ylim=(-3, 103), xticks=range(len(ticks)), yticks=(0, 50, 100))
+        axes.set_xticklabels(ticks, fontsize=7)
+        if turned:
+            axes.tick_params(axis="x", labelrotation=45)
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
+    for axes in grid.flat[len(methods) or 1 :]:
+        axes.set_visible(False)
+    for axes in grid[-2, len(methods) - columns * (rows - 1) :] if rows > 1 else ():
+        axes.tick_params(labelbottom=True)  # nothing stands below it
+    figure.supxlabel(x_label, fontsize=9, y=0.06 / height)
+    figure.supylabel(y_label, fontsize=9, x=0.06 / width)
+    figure.suptitle(title, fontsize=10, y=1 - 0.08 / height, va="top")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    below_title = (0.5, 1 - 0.25 / height)
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=below_title, ncols=4, fontsize=7, frameon=False)
+    return figure
+
+
+def _draw_panel(axes: Axes, name: str, curves: Curves, methods: list[str]) -> None:
+    plain(axes)
+    axes.tick_params(labelsize=7)
+    others = [list(enumerate(curves[other])) for other in methods]
+    axes.add_collection(LineCollection(others, colors=FAINT, linewidths=0.7, zorder=1), autolim=False)
+    axes.plot([], [], color=FAINT, linewidth=0.7, label="other methods")
+    for reference, line in (("original", ":"), ("retrained", "--")):
+        if reference in curves:
+            values = curves[reference]
+            axes.plot(range(len(values)), values, color=GREY, linestyle=line, linewidth=1.4, label=reference, zorder=2)
+    if name:
+        axes.plot(range(len(curves[name])), curves[name], "o-", color=BLUE, markersize=3, label="the method", zorder=3)
+        axes.set_title(name, fontsize=8, pad=2)

@@ -1,0 +1,90 @@
+"""What each model finds most alike to an image of a forgotten class (paper Figure 4)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+from torch.nn import functional as F
+
+from unlearning.data.manifest import Manifest
+from unlearning.figures.pictures import test_pictures
+from unlearning.figures.style import BLUE, VERMILION, save
+from unlearning.seeds import derive_seed
+
+Features = dict[str, Tensor]  # model: (n, d), of the same test samples; "retrained" among them
+INCH = 0.62  # of a cell; everything below is in cells
+SIDE = 0.92  # of a picture
+ROW, GAP = 1.22, 0.25  # height of a row with its names; space between queries and after the query's picture
+TITLE = (
+    "Nearest test images by cosine of the penultimate features\n"
+    "solid blue: the retrained model retrieves it too; dashed red: it does not"
+)
+LEFT, TOP = 1.5, 0.9  # room for the models' names, and for the title
+
+
+def draw_retrieval(
+    features: Features,
+    labels: Tensor,
+    positions: Tensor,
+    queries: list[int],
+    neighbours: int,
+    manifest: Manifest,
+    path: Path,
+) -> None:
+    """Draw a block a query into a PNG: a row a model with the query and its nearest test images, named by class.
+
+    labels and positions (within the test split): int64 (n,); queries: numbers of samples among the n. A solid blue
+    frame marks what the retrained model retrieves too, a dashed red one what it does not.
+    """
+    width = LEFT + neighbours + 1 + 2 * GAP
+    height = TOP + len(queries) * (ROW * len(features) + GAP)
+    figure = Figure(figsize=(INCH * width, INCH * height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    axes.text(width / 2, 0.1, TITLE, fontsize=8, ha="center", va="top")
+    top = TOP
+    for query in queries:
+        gold = set(nearest(features["retrained"], query, neighbours))
+        for model, values in features.items():
+            found = nearest(values, query, neighbours)
+            pictures = test_pictures(manifest, positions[[query, *found]].tolist())
+            axes.text(LEFT - 0.15, top + 0.5, model, fontsize=8, ha="right", va="center")
+            for cell, (sample, picture) in enumerate(zip([query, *found], pictures, strict=True)):
+                left = LEFT + cell + (GAP if cell else 0)
+                name = manifest.classes[int(labels[sample])]
+                _draw_picture(axes, picture, name if cell else f"query: {name}", left, top)
+                if cell and model != "retrained":
+                    _frame(axes, left, top, agrees=sample in gold)
+            top += ROW
+        top += GAP
+    save(figure, path)
+
+
+def nearest(features: Tensor, query: int, count: int) -> list[int]:
+    """Return the `count` samples whose features (n, d) are most alike to the query's, by cosine, without the query."""
+    similarity = F.normalize(features, dim=1) @ F.normalize(features[query], dim=0)
+    similarity[query] = -torch.inf
+    return similarity.argsort(descending=True, stable=True)[: min(count, len(features) - 1)].tolist()
+
+
+def choose_queries(labels: Tensor, forget_classes: list[int], first: int, count: int, seed: int) -> list[int]:
+    """Return `count` samples of forgotten classes, of different ones as far as there are, beginning with `first`."""
+    random = np.random.default_rng(derive_seed(seed, "queries"))
+    order = [first, *(label for label in forget_classes if label != first)]
+    of_class = [random.permutation(np.flatnonzero(labels.numpy() == label)).tolist() for label in order]
+    rounds = [samples[turn] for turn in range(count) for samples in of_class if turn < len(samples)]
+    return rounds[:count]
+
+
+def _draw_picture(axes: Axes, picture: np.ndarray, name: str, left: float, top: float) -> None:
+    axes.imshow(picture, extent=(left, left + SIDE, top + SIDE, top), interpolation="nearest", aspect="auto")
+    axes.text(left + SIDE / 2, top + SIDE + 0.04, name, fontsize=5.5, ha="center", va="top")
+
+
+def _frame(axes: Axes, left: float, top: float, agrees: bool) -> None:
+    colour, line = (BLUE, "-") if agrees else (VERMILION, "--")
+    axes.add_patch(Rectangle((left, top), SIDE, SIDE, fill=False, linewidth=1.6, edgecolor=colour, linestyle=line))

@@ -1,0 +1,44 @@
+"""shadow <number>: train one shadow model on half of the training images and keep what it says of every image."""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from unlearning.data.batches import ImageSplit
+from unlearning.data.manifest import MANIFEST, load_samples
+from unlearning.engine.launch import launch
+from unlearning.engine.resume import resume_state
+from unlearning.engine.run import Run
+from unlearning.errors import run_stage
+from unlearning.files import write_atomically
+from unlearning.models.backbone import architecture, build
+from unlearning.params import load_params
+from unlearning.seeds import derive_seed
+from unlearning.training.classifier import train_classifier
+from unlearning.training.shadow import OUT, half_of, scaled_logits
+
+
+def main() -> None:
+    number, params, manifest = int(sys.argv[1]), load_params(), load_samples()
+    name, where, half = f"shadow@{number}", launch(params.precision), half_of(manifest, number, params.seed)
+    torch.manual_seed(derive_seed(params.seed, "initial weights", name))
+    model = build(architecture(params.model, manifest), params.model.pretrained)
+    resume = resume_state(name, params.model_dump(include={"seed", "precision", "model", "train"}), [MANIFEST])
+    run = Run(name, where, half, model, params.seed, resume, workers=params.data.workers)
+    run.drive(train_classifier(run, params.train, "retain"))
+    if not where.main:
+        return
+    train, test = (ImageSplit(manifest, split, where.device, params.data.workers) for split in ("train", "test"))
+    says = {
+        "train": scaled_logits(run.model, train, params.train.batch_size, where),
+        "train_out": torch.from_numpy(half.splits["train"].labels == OUT),
+        "test": scaled_logits(run.model, test, params.train.batch_size, where),
+    }
+    write_atomically(Path(f"metrics/shadows/{number}.safetensors"), lambda path: save_file(says, path))
+    resume.clear()
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,30 @@
+"""transfer <model> --name <set> ...: k-NN accuracy of the model's frozen features on one set of `downstream:`."""
+
+import argparse
+from pathlib import Path
+
+from unlearning.data.manifest import load_manifest
+from unlearning.engine.launch import launch
+from unlearning.errors import InputError, run_stage
+from unlearning.evaluation.transfer import transfer
+from unlearning.files import write_json
+from unlearning.models.checkpoint import load_checkpoint
+from unlearning.params import load_params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--name", required=True)
+    given, _ = parser.parse_known_args()  # dvc.yaml gives the whole entry, so that a changed one is another command
+    params, manifest = load_params(), load_manifest()
+    entry = next((entry for entry in params.downstream if entry.name == given.name), None)
+    if entry is None:
+        raise InputError(f"downstream: params.yaml has no set named {given.name!r}")
+    model = load_checkpoint(Path("models") / f"{given.model}.safetensors", manifest).model
+    accuracy = transfer(given.model, model, entry, manifest, params, launch(params.precision))
+    write_json(Path(f"metrics/transfer/{entry.name}/{given.model}.json"), {"knn_acc": accuracy})
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,21 @@
+import csv
+from pathlib import Path
+
+from unlearning.data.manifest import Manifest
+from unlearning.figures.per_class import write_per_class
+
+
+def test_there_is_a_row_a_class_and_a_column_a_model(manifest: Manifest, tmp_path: Path) -> None:
+    details = {
+        "original": {"test_acc_per_class": [100.0, 90.0, 80.0, 70.0, 60.0, None]},
+        "cu": {"test_acc_per_class": [99.999, 0.0, 80.0, 70.0, 0.0, None]},
+    }
+    write_per_class(details, manifest, tmp_path / "out.csv")
+    rows = list(csv.reader((tmp_path / "out.csv").open(newline="")))
+    assert rows[:3] == [
+        ["class", "part", "original", "cu"],
+        ["ant", "retain", "100.00", "100.00"],
+        ["bee", "forget", "90.00", "0.00"],
+    ]
+    assert [row[1] for row in rows[1:]] == ["retain", "forget", "retain", "retain", "forget", "retain"]
+    assert rows[6] == ["fox", "retain", "", ""]

@@ -1,0 +1,365 @@
+import re
+import sys
+from collections.abc import Callable
+from difflib import ndiff
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unlearning.check import check
+from unlearning.errors import InputError, run_stage
+from unlearning.params import Params, load_params
+from unlearning.scenario import apply_scenario, known_scenarios, main, scenario_file
+
+REPOSITORY = Path(__file__).parents[1]
+ORIGINAL = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+SCENARIOS = sorted((REPOSITORY / "scenarios").glob("*.yaml"))
+PET_SET = {"name": "pets", "source": "image_folder", "root": "data/pets"}
+
+
+def with_two_methods(text: str) -> str:
+    """Return the parameters without the blocks of most methods: read and checked in a tenth of the time.
+
+    An accented letter in a comment is added.
+    """
+    kept = ["# caf\u00e9\n"]
+    for block in re.split(r"(?m)^(?=\w)", text):
+        name = block.partition(":")[0]
+        if name == "methods":
+            kept.append(block.partition("\n")[0] + "\n  cu:\n    start: original\n  ec:\n    start: ec_modules\n\n")
+        elif not re.match(r"\w", block) or name in {*Params.model_fields, "cu", "ec"}:
+            kept.append(block)
+    return "".join(kept)
+
+
+SMALL = with_two_methods(ORIGINAL)
+VALUES = yaml.safe_load(SMALL)
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    """Return a file with the repository's parameters, but for most methods."""
+    path = tmp_path / "params.yaml"
+    path.write_text(SMALL, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def apply(params: Path) -> Callable[[str], list[str]]:
+    """Return a function that applies a scenario of this text and returns what it says has changed."""
+
+    def run(text: str) -> list[str]:
+        scenario = params.with_name("scenario.yaml")
+        scenario.write_text(text, encoding="utf-8")
+        return apply_scenario(scenario, params)
+
+    return run
+
+
+def refusal(apply: Callable[[str], list[str]], params: Path, text: str) -> str:
+    """Return the message with which the scenario is refused; nothing is written and nothing is left beside the file."""
+    before = params.read_bytes()
+    with pytest.raises(InputError) as caught:
+        apply(text)
+    assert params.read_bytes() == before
+    assert {path.name for path in params.parent.iterdir()} == {"params.yaml", "scenario.yaml"}
+    return str(caught.value)
+
+
+def differences(before: str, after: str) -> tuple[list[str], list[str]]:
+    """Return the lines that are gone and those that came, byte for byte."""
+    marked = list(ndiff(before.splitlines(keepends=True), after.splitlines(keepends=True)))
+    return [line[2:] for line in marked if line[0] == "-"], [line[2:] for line in marked if line[0] == "+"]
+
+
+def comment_of(line: str) -> str:
+    return line.partition("#")[2]
+
+
+def comments(text: str) -> list[str]:
+    return [comment_of(line) for line in text.splitlines() if "#" in line]
+
+
+def shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def at(values: dict[str, Any], key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {dotted key: value} of everything that is no mapping, and of mappings that are replaced whole."""
+    found = {}
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        whole = not isinstance(value, dict) or key in ("model.kwargs", "methods")
+        found |= {key: value} if whole else leaves(value, f"{key}.")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", 12345),
+        ("precision", "fp32"),
+        ("train.lr", 0.0625),
+        ("train.clip_norm", 2.5),
+        ("relearn.augment.flip", 0.125),
+        ("ec.augment.grayscale", 0.125),
+        ("search.forget_weight", 3.0),
+    ],
+)
+def test_a_changed_value_changes_one_line_whose_comment_is_kept(
+    apply: Callable[[str], list[str]], params: Path, key: str, value: object
+) -> None:
+    before, old = params.read_text(encoding="utf-8"), at(VALUES, key)
+    *blocks, last = key.split(".")
+    text = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(blocks))
+    assert apply(f"{text}{'  ' * len(blocks)}{last}: {value}  # of the scenario\n") == [
+        f"{key}: {shown(old)} -> {value}"
+    ]
+    after = params.read_text(encoding="utf-8")
+    (gone,), (came,) = differences(before, after)
+    assert came.startswith(f"{'  ' * len(blocks)}{last}: {value} ")
+    assert comment_of(came) == comment_of(gone) != ""
+    assert at(yaml.safe_load(after), key) == value
+
+
+def test_nested_keys_are_merged_and_their_neighbours_stay(apply: Callable[[str], list[str]], params: Path) -> None:
+    text = "train:\n  epochs: 77\n  augment:\n    padding: 3\n    flip: 0.375\ndata:\n  image_size: 16\nseed: 5\n"
+    changed = apply(text)
+    assert [line.partition(":")[0] for line in changed] == [
+        "train.epochs",
+        "train.augment.padding",
+        "train.augment.flip",
+        "data.image_size",
+        "seed",
+    ]
+    expected = yaml.safe_load(SMALL)
+    expected["train"] |= {"epochs": 77}
+    expected["train"]["augment"] |= {"padding": 3, "flip": 0.375}
+    expected["data"]["image_size"], expected["seed"] = 16, 5
+    assert yaml.safe_load(params.read_text(encoding="utf-8")) == expected
+
+
+def test_values_that_the_file_holds_already_are_not_named_and_change_nothing(
+    apply: Callable[[str], list[str]], params: Path
+) -> None:
+    before = params.read_bytes()
+    assert apply(SMALL) == []
+    assert params.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("relearn.shots", "relearn:\n  shots:\n  - 2\n  - 7\n", [2, 7]),
+        ("relearn.shots", "relearn:\n  shots: [2, 7]\n", [2, 7]),
+        ("relearn.shots", "relearn:\n  shots: []\n", []),
+        ("figures.models", "figures:\n  models: []\n", []),
+        ("ec.layer_weights", "ec:\n  layer_weights: [1.0]\n", [1.0]),
+        ("forget.classes", "forget:\n  classes: [3, cat]\n", [3, "cat"]),
+        ("forget.classes", "forget:\n  classes:\n  - 3\n  - cat\n", [3, "cat"]),
+        ("data.mean", "data:\n  mean: [0.5]\n", [0.5]),
+        ("data.mean", "data:\n  mean:\n  - 0.5\n", [0.5]),
+        ("evaluate.layers", "evaluate:\n  layers: [layer4]\n", ["layer4"]),
+        ("lira.shadows", "lira:\n  shadows: [0, 1]\n", [0, 1]),
+        ("lira.shadows", "lira:\n  shadows:\n  - 0\n  - 1\n", [0, 1]),
+        ("downstream", "downstream: [{name: pets, source: image_folder, root: data/pets}]\n", [PET_SET]),
+        ("downstream", "downstream:\n- name: pets\n  source: image_folder\n  root: data/pets\n", [PET_SET]),
+    ],
+)
+def test_a_list_is_replaced_whole_in_any_style_and_all_else_stays(
+    apply: Callable[[str], list[str]], params: Path, key: str, text: str, value: list[Any]
+) -> None:
+    before, old = params.read_text(encoding="utf-8"), at(VALUES, key)
+    assert apply(text) == [f"{key}: {shown(old)} -> {value}"]
+    after = params.read_text(encoding="utf-8")
+    assert leaves(yaml.safe_load(after)) == leaves(VALUES) | {key: value}
+    assert comments(after) == comments(before)
+    gone, came = differences(before, after)
+    assert "".join(came) in after
+    items = [line for line in gone if not line.strip().startswith("- ")]
+    assert [line.strip().partition(":")[0] for line in items] in ([], [key.rpartition(".")[2]])
+
+
+@pytest.mark.parametrize("text", ["\n    depths:\n    - 2\n    - 6\n", " {depths: [2, 6]}\n"])
+def test_the_arguments_of_the_model_are_replaced_whole(
+    apply: Callable[[str], list[str]], params: Path, text: str
+) -> None:
+    (line,) = apply(f"model:\n  kwargs:{text}")
+    assert line.startswith("model.kwargs: {")
+    after = params.read_text(encoding="utf-8")
+    assert leaves(yaml.safe_load(after)) == leaves(VALUES) | {"model.kwargs": {"depths": [2, 6]}}
+    assert comments(after) == comments(SMALL)
+
+
+def test_the_rows_of_the_table_are_replaced_whole(apply: Callable[[str], list[str]], params: Path) -> None:
+    text = "methods:\n  ec:\n    start: original\nheadline: ec\nfigures:\n  models:\n  - ec\n"
+    apply(text)
+    assert yaml.safe_load(params.read_text(encoding="utf-8"))["methods"] == {"ec": {"start": "original"}}
+
+
+def test_applying_twice_changes_nothing_more(apply: Callable[[str], list[str]], params: Path) -> None:
+    text = "train:\n  lr: 0.0625\nmodel:\n  kwargs:\n    depths:\n    - 2\nrelearn:\n  shots:\n  - 2\n"
+    assert len(apply(text)) == 3
+    once = params.read_bytes()
+    assert apply(text) == []
+    assert params.read_bytes() == once
+
+
+def test_the_original_file_as_a_scenario_goes_back(apply: Callable[[str], list[str]], params: Path) -> None:
+    before = params.read_text(encoding="utf-8")
+    there = apply(
+        "train:\n  lr: 0.0625\n  optimizer: adam\nmodel:\n  kwargs:\n    depths:\n    - 2\nforget:\n  count: 1\n"
+    )
+    back = apply(SMALL)
+    assert sorted(line.partition(":")[0] for line in back) == sorted(line.partition(":")[0] for line in there)
+    after = params.read_text(encoding="utf-8")
+    assert [re.sub(" +#", " #", line) for line in after.splitlines()] == [
+        re.sub(" +#", " #", line) for line in before.splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("train:\n  epoch: 3\n", "train.epoch", " (did you mean 'epochs'?)"),
+        ("ec:\n  augment:\n    filp: 0.5\n", "ec.augment.filp", " (did you mean 'flip'?)"),
+        ("trian:\n  epochs: 3\n", "trian", " (did you mean 'train'?)"),
+        ("seed: 7\ntrain:\n  xyzzy: 3\n", "train.xyzzy", ""),
+        ("7: 3\n", "7", ""),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_and_nothing_is_written(
+    apply: Callable[[str], list[str]], params: Path, text: str, key: str, hint: str
+) -> None:
+    message = refusal(apply, params, text)
+    assert message == f"{params.with_name('scenario.yaml')}: {key} is no key of params.yaml{hint}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("train:\n  lr: -1\n", "train.lr: Input should be greater than 0, not -1"),
+        ("seed: 7\ntrain:\n  lr: 1e-3\n", "train.lr: YAML reads '1e-3' as text, a number was expected; write 0.001"),
+        ("ec:\n  omega: 0\n", "ec.omega: Input should be greater than "),
+        ("train: 3\n", "train: Input should be a valid dictionary"),
+        ("headline: ecc\n", "headline: 'ecc' is none of the models"),
+        ("lira:\n  shadows:\n  - 0\n", "shadows: give an even number"),
+        ("ec:\n  stop_at_forget_acc: 101\n", "ec.stop_at_forget_acc: "),
+    ],
+)
+def test_an_invalid_value_is_named_and_nothing_is_written(
+    apply: Callable[[str], list[str]], params: Path, text: str, problem: str
+) -> None:
+    assert problem in refusal(apply, params, text)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"seed: [1\ntrain: 2\n", "cannot read {}: "),
+        (b"seed: 1\nseed: 2\n", "cannot read {}: "),
+        ("seed: 0  # caf\u00e9\n".encode("latin-1"), "cannot read {}: "),
+        (b"# comments alone\n", "{} should hold keys and values"),
+        (b"- seed\n", "{} should hold keys and values"),
+    ],
+)
+@pytest.mark.parametrize("broken", ["scenario.yaml", "params.yaml"])
+def test_a_file_that_is_no_yaml_mapping_is_named(params: Path, broken: str, content: bytes, message: str) -> None:
+    scenario = params.with_name("scenario.yaml")
+    scenario.write_text("seed: 7\n")
+    params.with_name(broken).write_bytes(content)
+    before = params.read_bytes()
+    with pytest.raises(InputError) as caught:
+        apply_scenario(scenario, params)
+    assert str(caught.value).startswith(message.format(params.with_name(broken)))
+    assert params.read_bytes() == before
+
+
+@pytest.mark.parametrize("missing", ["scenario.yaml", "params.yaml"])
+def test_a_missing_file_is_named(params: Path, missing: str) -> None:
+    scenario = params.with_name("scenario.yaml")
+    scenario.write_text("seed: 7\n")
+    params.with_name(missing).unlink()
+    with pytest.raises(InputError, match=f"cannot read {params.with_name(missing)}: "):
+        apply_scenario(scenario, params)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_each_scenario_of_the_repository_gives_valid_parameters_with_its_values(params: Path, scenario: Path) -> None:
+    params.write_text(ORIGINAL, encoding="utf-8")
+    own = leaves(yaml.safe_load(scenario.read_text(encoding="utf-8")))
+    changed = apply_scenario(scenario, params)
+    assert {line.partition(":")[0] for line in changed} <= set(own)
+    check(params)
+    after = params.read_text(encoding="utf-8")
+    assert leaves(yaml.safe_load(after)) == leaves(yaml.safe_load(ORIGINAL)) | own
+    assert comments(after) == comments(ORIGINAL)
+    assert apply_scenario(scenario, params) == []
+
+
+def test_there_is_a_scenario() -> None:
+    assert SCENARIOS
+
+
+@pytest.fixture
+def repository(params: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a folder with params.yaml and two scenarios."""
+    monkeypatch.chdir(params.parent)
+    (params.parent / "scenarios").mkdir()
+    for name, text in (("large", "train:\n  epochs: 200\n"), ("cifar_small", "train:\n  epochs: 12\n  lr: 0.0625\n")):
+        (params.parent / "scenarios" / f"{name}.yaml").write_text(text)
+    return params.parent
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_known_scenario_is_found_by_its_name() -> None:
+    assert known_scenarios() == ["cifar_small", "large"]
+    assert scenario_file("large") == Path("scenarios/large.yaml")
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("cifar_smal", " (did you mean 'cifar_small'?)"), ("xyzzy", ""), ("large.yaml", " (did you mean 'large'?)")],
+)
+def test_an_unknown_scenario_is_an_error_that_lists_the_known_ones(name: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        scenario_file(name)
+    assert str(caught.value) == f"scenarios has no {name}.yaml{hint}; there are cifar_small, large"
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["scenario", *arguments])
+    run_stage(main)
+
+
+def test_the_command_writes_params_yaml_and_prints_what_changed(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = VALUES["train"]
+    command(monkeypatch, "cifar_small")
+    said = f"train.epochs: {old['epochs']} -> 12\ntrain.lr: {old['lr']} -> 0.0625\n"
+    assert capsys.readouterr().out == said
+    assert load_params(repository / "params.yaml").train.epochs == 12
+    command(monkeypatch, "cifar_small")
+    assert capsys.readouterr().out == "params.yaml holds these values already\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["large", "cifar_small"]])
+def test_the_command_asks_for_one_scenario_and_lists_the_known_ones(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    before = (repository / "params.yaml").read_bytes()
+    with pytest.raises(SystemExit):
+        command(monkeypatch, *arguments)
+    said = "error: which scenario? python -m unlearning.scenario <cifar_small|large>\n"
+    assert capsys.readouterr().err == said
+    assert (repository / "params.yaml").read_bytes() == before
