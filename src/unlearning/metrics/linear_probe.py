@@ -3,7 +3,7 @@
 Direction: lower is deeper, but not below the retrained model, whose features tell unseen classes apart too: the gap to
 it counts. Range: 0..100 percent. Data: features of the training images (all, or a small share of each class), asked on
 the test forget set. Source: Jeon et al. (arXiv 2405.17878; 2 % of the data), ESC's knowledge retention; here
-multinomial logistic regression to convergence instead of a few epochs of SGD. Expected: original about its test forget
+multinomial logistic regression by L-BFGS instead of a few epochs of SGD. Expected: original about its test forget
 accuracy, retrained clearly below.
 """
 
