@@ -1,0 +1,130 @@
+"""stages/evaluate.py as a whole, on the small world."""
+
+import json
+import runpy
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from tests.conftest import PARAMS, SHAPE
+from unlearning.data.manifest import Manifest
+from unlearning.evaluation.shared import load_shared
+from unlearning.models import checkpoint
+from unlearning.models.backbone import build
+
+STAGE = PARAMS.parent / "stages/evaluate.py"
+SMALL: dict[str, dict[str, Any]] = {
+    "data": {"workers": 0},
+    "evaluate": {"batch_size": 7},
+    "relearn": {"shots": [1], "epochs": 1},
+    "mutual_information": {"epochs": 1, "trials": 2, "batch_size": 8},
+}
+
+
+def write_params(**changes: dict[str, Any]) -> None:
+    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    for key, own in (SMALL | changes).items():
+        values[key] |= own
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture
+def saved(world: Manifest) -> None:
+    """Write an untrained checkpoint of the method `ec`."""
+    torch.manual_seed(0)
+    header = checkpoint.new_header(SHAPE, world, "unlearn@ec", {})
+    checkpoint.save_checkpoint(Path("models/ec.safetensors"), checkpoint.Checkpoint(header, build(SHAPE), None))
+
+
+def evaluate(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Run the stage and return what went through the loaded network itself, not through copies of it, per batch."""
+    seen: list[Tensor] = []
+    load = checkpoint.load_checkpoint
+
+    def load_and_watch(path: Path, manifest: Manifest) -> checkpoint.Checkpoint:
+        loaded = load(path, manifest)
+
+        def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if module is loaded.model:
+                seen.append(inputs[0].cpu().clone())
+
+        loaded.model.register_forward_pre_hook(count)
+        return loaded
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "load_checkpoint", load_and_watch)
+        patch.setattr(sys, "argv", ["evaluate.py", "ec"])
+        runpy.run_path(str(STAGE), run_name="__main__")
+    return seen
+
+
+def raw() -> dict[str, Any]:
+    numbers: dict[str, Any] = json.loads(Path("metrics/raw/ec.json").read_text())
+    return numbers
+
+
+@pytest.mark.usefixtures("saved")
+def test_every_image_of_both_splits_goes_through_the_model_exactly_once(
+    world: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params()
+    images = torch.cat(evaluate(monkeypatch))
+    expected = sum(len(world.splits[split].labels) for split in ("train", "test"))
+    assert len(images) == expected
+    assert set(Counter(image.numpy().tobytes() for image in images).values()) == {1}
+
+
+@pytest.mark.usefixtures("saved")
+def test_the_stage_says_what_share_the_critics_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params()
+    evaluate(monkeypatch)
+    line = capsys.readouterr().out
+    for part in ("forward passes", "metrics", "relearning", "IDI's critics"):
+        assert f"{part} " in line
+    assert line.count("%)") == 4
+
+
+@pytest.mark.usefixtures("saved")
+def test_everything_is_measured_and_the_shared_features_are_those_of_the_named_layers(
+    world: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params()
+    evaluate(monkeypatch)
+    numbers = raw()
+    assert set(numbers) == {
+        "layers", "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "train_acc_per_class",
+        "test_acc_per_class", "collapse", "calibration_error", "linear_probe", "membership", "relearn",
+        "mutual_information", "label_entropy",
+    }  # fmt: skip
+    assert list(numbers["relearn"]) == ["1"]
+    assert [len(trials) for trials in numbers["mutual_information"].values()] == [2, 2, 2]
+    shared = load_shared(Path("metrics/features/ec.safetensors"), numbers["layers"])
+    assert len(shared.layers["penultimate"]) == len(world.select("test", "forget"))
+
+
+@pytest.mark.usefixtures("saved")
+def test_features_are_bounded_and_accuracies_use_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params()
+    evaluate(monkeypatch)
+    accuracies = [raw()[key] for key in ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")]
+    write_params(evaluate={"batch_size": 7, "max_samples": 20, "shared_samples": 8})
+    evaluate(monkeypatch)
+    assert [raw()[key] for key in ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")] == accuracies
+    shared = load_shared(Path("metrics/features/ec.safetensors"), raw()["layers"])
+    assert len(shared.train) == len(shared.test) == 8
+    assert len(shared.train_forget_positions) < 20
+
+
+@pytest.mark.usefixtures("saved")
+def test_critics_and_relearning_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_params(relearn={"shots": []}, mutual_information={"layers": []})
+    evaluate(monkeypatch)
+    assert (raw()["relearn"], raw()["mutual_information"]) == ({}, {})
