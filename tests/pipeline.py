@@ -40,7 +40,8 @@ class Clone:
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
         )
         for name in files.stdout.decode().split():
-            if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith(("metrics/", "plots/")):
+            result = name.startswith(("metrics/", "plots/")) and not name.endswith(".gitkeep")
+            if (ROOT / name).is_file() and name != "dvc.lock" and not result:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes((ROOT / name).read_bytes())

@@ -188,6 +188,12 @@ def test_a_list_is_replaced_whole_in_any_style_and_all_else_stays(
     assert [line.strip().partition(":")[0] for line in items] in ([], [key.rpartition(".")[2]])
 
 
+def test_a_long_value_stays_on_one_line(apply: Callable[[str], list[str]], params: Path) -> None:
+    root = "a folder with spaces in its name/" * 6
+    apply(f"data:\n  root: {root}\n")
+    assert f"  root: {root} " in params.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("text", ["\n    depths:\n    - 2\n    - 6\n", " {depths: [2, 6]}\n"])
 def test_the_arguments_of_the_model_are_replaced_whole(
     apply: Callable[[str], list[str]], params: Path, text: str

@@ -34,6 +34,7 @@ def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
         values["search"] |= {"trials": 2, "seeds": 1, "precisions": ["fp32"], "epochs_max": 2} | changes
         values["rl"] |= {"batch_size": 8, "lr": 0.02, "epochs": 1}
         values |= {"methods": {name: {"start": "original"} for name in methods}, "headline": methods[0]}
+        values["figures"]["models"] = list(methods)
         Path("params.yaml").write_text(yaml.safe_dump(values))
         monkeypatch.setattr("sys.argv", ["search", argument])
         search.main()

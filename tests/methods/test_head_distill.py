@@ -20,7 +20,7 @@ PERFECT = {"forget_acc": 0.0, "retain_acc": 100.0, "test_forget_acc": 0.0, "test
 
 def features_of(run, split: str) -> dict[str, torch.Tensor]:
     images = ImageSplit(run.manifest, split, run.launch.device)
-    return forward_pass(run.model, images, run.launch, 16, layers=evaluation_layers(run.model)).features
+    return forward_pass(run.model, images, run.launch, 16, split, layers=evaluation_layers(run.model)).features
 
 
 def test_first_loss_is_the_distillation_from_the_masked_original(make_run) -> None:
