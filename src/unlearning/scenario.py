@@ -56,7 +56,10 @@ def apply_scenario(scenario: Path, params: Path) -> list[str]:
 
     def write(temporary: Path) -> None:
         temporary.write_text(text.getvalue(), encoding="utf-8")
-        check(temporary)
+        try:
+            check(temporary)
+        except InputError as error:
+            raise InputError(str(error).replace(str(temporary), str(scenario))) from None
 
     write_atomically(params, write)
     return changed
