@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from unlearning.comparison import Evidence, Result, Shadow, compare_model
+from unlearning.comparison import Evidence, Result, Shadow, compare_model, yardstick
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.data.scenarios import class_id
 from unlearning.errors import InputError, run_stage
@@ -19,7 +19,8 @@ from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
-from unlearning.params import REFERENCES, Figures, load_params
+from unlearning.params import REFERENCES, Figures
+from unlearning.params_file import load_params
 
 
 def main() -> None:
@@ -27,7 +28,8 @@ def main() -> None:
     sets = [entry.name for entry in params.downstream]
     evidence = {name: read_evidence(name, sets) for name in [*REFERENCES, *params.methods]}
     shadows = [read_shadow(number) for number in params.lira.shadows]
-    results = {name: compare_model(name, evidence, manifest, params.idi, params.cka, shadows) for name in evidence}
+    beside = yardstick(evidence["original"], evidence["retrained"], manifest, params.idi, params.cka, shadows)
+    results = {name: compare_model(one, beside) for name, one in evidence.items()}
     write_numbers(results, params.headline, manifest)
     draw_curves(results, evidence)
     draw_pictures(evidence, params.figures, manifest)

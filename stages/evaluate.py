@@ -8,6 +8,7 @@ import torch
 
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import load_manifest
+from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import launch
 from unlearning.errors import run_stage
 from unlearning.evaluation.forward_pass import forward_pass
@@ -20,14 +21,13 @@ from unlearning.evaluation.numbers import (
     with_forget_masks,
 )
 from unlearning.evaluation.relearning import relearning_curve
-from unlearning.evaluation.samples import balanced_sample, kept_sample
-from unlearning.evaluation.shared import save_shared
+from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
 from unlearning.metrics.mutual_information import label_entropy, measure_layers
 from unlearning.models.checkpoint import load_checkpoint
 from unlearning.models.taps import check_layers, evaluation_layers
-from unlearning.params import load_params
+from unlearning.params_file import load_params
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
         raw["label_entropy"] = label_entropy(is_forget)
 
     save_shared(shared_of(passes, cfg.shared_samples, cfg.seed), Path(f"metrics/features/{name}.safetensors"))
-    write_json(Path(f"metrics/raw/{name}.json"), {"layers": [*layers, "penultimate"], **raw})
+    write_json(Path(f"metrics/raw/{name}.json"), {"layers": [*layers, PENULTIMATE], **raw})
     print(f"evaluate {name}: {watch.report()}")
 
 

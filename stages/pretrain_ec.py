@@ -12,7 +12,7 @@ from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.models.checkpoint import Checkpoint, load_checkpoint, new_header
 from unlearning.models.ec_modules import ec_modules
-from unlearning.params import load_params
+from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.ec_modules import pretrain_ec_modules
 

@@ -14,7 +14,7 @@ from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.files import write_atomically
 from unlearning.models.backbone import architecture, build
-from unlearning.params import load_params
+from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.classifier import train_classifier
 from unlearning.training.shadow import OUT, half_of, scaled_logits

@@ -5,7 +5,7 @@ from unlearning.data.manifest import save_manifest
 from unlearning.data.sources import load_source
 from unlearning.data.splitting import prepare
 from unlearning.errors import run_stage
-from unlearning.params import load_params
+from unlearning.params_file import load_params
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from unlearning.errors import run_stage
 from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.models.given import load_given
-from unlearning.params import Params, Reference, load_params
+from unlearning.params import Params, Reference
+from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.classifier import PARTS, train_classifier
 

@@ -9,7 +9,7 @@ from unlearning.errors import InputError, run_stage
 from unlearning.evaluation.transfer import transfer
 from unlearning.files import write_json
 from unlearning.models.checkpoint import load_checkpoint
-from unlearning.params import load_params
+from unlearning.params_file import load_params
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import Checkpoint, load_checkpoint, new_header
-from unlearning.params import load_params
+from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from unlearning.comparison import Evidence, Result, Shadow, compare_model
+from unlearning.comparison import Evidence, Result, Shadow, compare_model, yardstick
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared
@@ -85,7 +85,8 @@ def evidence() -> dict[str, Evidence]:
 @pytest.fixture
 def compare(evidence: dict[str, Evidence]) -> Callable[..., Result]:
     def call(name: str, idi: IDI = SETTINGS, cka: CKA = FULL, shadows: list[Shadow] | None = None) -> Result:
-        return compare_model(name, evidence, MANIFEST, idi, cka, shadows or [])
+        beside = yardstick(evidence["original"], evidence["retrained"], MANIFEST, idi, cka, shadows or [])
+        return compare_model(evidence[name], beside)
 
     return call
 
@@ -251,11 +252,13 @@ def test_shadow_models_give_lira(evidence: dict[str, Evidence], compare: Callabl
 def test_a_collapsed_forget_set_is_noted(
     evidence: dict[str, Evidence], compare: Callable[..., Result], key: str, marked: bool
 ) -> None:
-    assert compare("method").details["notes"] == []
+    assert (compare("method").details["collapsed"], compare("method").details["notes"]) == (False, [])
     raw = copy.deepcopy(evidence["method"].raw)
     raw["collapse"]["forget"][key] *= 0.09  # of the original's, and, for the variance, of its own retain set's
     evidence["method"] = replace(evidence["method"], raw=raw)
-    assert [note.split(":")[0] for note in compare("method").details["notes"]] == ["collapsed"] * marked
+    details = compare("method").details
+    assert details["collapsed"] == marked
+    assert [note.split(":")[0] for note in details["notes"]] == ["collapsed"] * marked
 
 
 def test_constant_features_are_numbers_not_nan(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:

@@ -10,7 +10,8 @@ from unlearning import check
 from unlearning.errors import InputError, run_stage
 from unlearning.methods import method_config
 from unlearning.methods.ec import Config as ECConfig
-from unlearning.params import Params, load_block, load_params
+from unlearning.params import Params
+from unlearning.params_file import load_block, load_params
 
 REPOSITORY = Path(__file__).parents[1]
 ORIGINAL = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")

@@ -10,7 +10,8 @@ import yaml
 
 from unlearning.check import check
 from unlearning.errors import InputError, run_stage
-from unlearning.params import Params, load_params
+from unlearning.params import Params
+from unlearning.params_file import load_params
 from unlearning.scenario import apply_scenario, known_scenarios, main, scenario_file
 
 REPOSITORY = Path(__file__).parents[1]

@@ -102,7 +102,7 @@ def test_a_diverging_trial_is_worse_than_any_other(run_search: Search, monkeypat
 def test_a_trial_counts_by_its_mean_over_seeds_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     reached = iter([Outcome(0, 90), Outcome(4, 100), Outcome(1, 80), Outcome(2, 70)])
     monkeypatch.setattr(search, "run_once", lambda *arguments: next(reached))  # noqa: ARG005
-    from unlearning.params import load_params
+    from unlearning.params_file import load_params
 
     params = load_params(PARAMS)
     params = params.model_copy(

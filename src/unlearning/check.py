@@ -4,9 +4,7 @@ from pathlib import Path
 
 from unlearning.errors import run_stage
 from unlearning.methods import method_config
-from unlearning.params import load_params
-
-PARAMS = Path("params.yaml")
+from unlearning.params_file import PARAMS, load_params
 
 
 def main() -> None:

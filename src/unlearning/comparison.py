@@ -14,7 +14,7 @@ from unlearning.metrics.closeness import js_divergence, retrain_gap
 from unlearning.metrics.collapse import Diagnostics, spread
 from unlearning.metrics.h_mean import h_mean, normalised_scores, vanishing
 from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
-from unlearning.metrics.idi import IDIResult, Trials, information_difference_index, mean_of
+from unlearning.metrics.idi import Trials, information_difference_index, mean_of
 from unlearning.metrics.lira import lira_auc, lira_scores
 from unlearning.metrics.membership import JOINT
 from unlearning.params import CKA, IDI
@@ -48,77 +48,89 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Yardstick:
+    """What every model is set beside."""
+
+    original: Evidence
+    retrained: Evidence
+    recovered: float  # head recovery of the retrained model, percent
+    manifest: Manifest
+    idi: IDI
+    cka: CKA
+    shadows: list[Shadow]
+
+
+@dataclass(frozen=True)
 class Result:
     metrics: Metrics
     details: dict[str, Any]  # metrics/details/<model>.json
 
 
-def compare_model(
-    name: str, evidence: dict[str, Evidence], manifest: Manifest, idi: IDI, cka: CKA, shadows: list[Shadow]
-) -> Result:
+def yardstick(
+    original: Evidence, retrained: Evidence, manifest: Manifest, idi: IDI, cka: CKA, shadows: list[Shadow]
+) -> Yardstick:
+    """Return what every model is set beside, with what is computed once for all of them."""
+    return Yardstick(original, retrained, head_recovery(retrained, original), manifest, idi, cka, shadows)
+
+
+def compare_model(own: Evidence, beside: Yardstick) -> Result:
     """Return all numbers of one model; raises InputError when IDI's denominator is below its floor."""
-    own, original, retrained = evidence[name], evidence["original"], evidence["retrained"]
-    alignment = cka_numbers(own, original, retrained, cka)
-    attacks = attack_numbers(own, original, retrained, shadows)
-    metrics: Metrics = {key: float(own.raw[key]) for key in ACCURACIES}
+    alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
+    percentages, gold = comparable(own), comparable(beside.retrained)
+    metrics: Metrics = {key: percentages[key] for key in ACCURACIES}
     metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
-    details: dict[str, Any] = alignment | attacks
-    notes = collapse_notes(own.raw["collapse"], original.raw["collapse"])
-    if own.raw["mutual_information"]:
-        result = idi_of(own, original, retrained, idi)
-        metrics |= {"idi": result.idi, "idi_abs": result.idi_abs}
-        details["idi"] = idi_details(own, result)
-        notes += idi_notes(details["idi"])
-    if own.transfer:
-        gaps = {key: abs(value - retrained.transfer[key]) for key, value in own.transfer.items()}
-        metrics |= {"knn": own.transfer, "knn_gap": gaps}
-    scores = normalised_scores(metrics, metrics.get("knn_gap"))
-    metrics["h_mean"] = h_mean(scores)
-    notes += [f"H-Mean is 0 because the score of {key} is 0 or below" for key in vanishing(scores)]
-    metrics["retrain_gap"] = retrain_gap(comparable(own), comparable(retrained))
-    metrics["linear_probe"] = own.raw["linear_probe"]["all"]["forget"]
-    if own.raw["membership"]:
-        metrics["mia_auc"] = own.raw["membership"][JOINT]["auc"]
+    metrics |= {key: information[key] for key in ("idi", "idi_abs") if key in information}
+    metrics |= transfer
+    scores = normalised_scores(metrics, transfer.get("knn_gap"))
+    metrics |= {"h_mean": h_mean(scores), "retrain_gap": retrain_gap(percentages, gold)}
+    metrics |= {key: percentages[key] for key in ("linear_probe", "mia_auc") if key in percentages}
     if "seconds" in own.cost:
         metrics["seconds"] = float(own.cost["seconds"])
-    details |= {
-        "js_divergence": js_divergence(own.shared.test_forget_logits, retrained.shared.test_forget_logits),
-        "retrain_gap_over": sorted(set(comparable(own)) & set(comparable(retrained))),
+    collapsed = collapse_notes(own.raw["collapse"], beside.original.raw["collapse"])
+    details = {
+        **alignment,
+        **attack_numbers(own, beside),
+        **({"idi": {key: value for key, value in information.items() if key not in metrics}} if information else {}),
+        "js_divergence": js_divergence(own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits),
+        "retrain_gap_over": sorted(set(percentages) & set(gold)),
         "h_mean_scores": scores,
-        "cost": relative_cost(own.cost, retrained.cost),
+        "cost": relative_cost(own.cost, beside.retrained.cost),
+        "worst_retain_classes": worst_hurt(own, beside.original, beside.manifest),
+        **{key: own.raw[key] for key in AS_MEASURED},
+        "collapsed": bool(collapsed),
+        "notes": collapsed + idi_notes(information) + h_mean_notes(scores),
     }
-    details["worst_retain_classes"] = worst_hurt(own, original, manifest)
-    details |= {key: own.raw[key] for key in AS_MEASURED}
-    details["notes"] = notes
     return Result(metrics, details)
 
 
-def cka_numbers(own: Evidence, original: Evidence, retrained: Evidence, cka: CKA) -> dict[str, Any]:
+def cka_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return CKA of the test forget set to the original and the retrained model per layer, and by every estimator."""
-    estimate = ESTIMATORS[cka.estimator]
-    layers = own.shared.layers
+    layers, original = own.shared.layers, beside.original.shared.layers
+    estimate = ESTIMATORS[beside.cka.estimator]
+    retrained = beside.retrained.shared.layers
     return {
-        "cka_layers": {layer: estimate(original.shared.layers[layer], values) for layer, values in layers.items()},
-        "cka_retrained": {layer: estimate(retrained.shared.layers[layer], values) for layer, values in layers.items()},
+        "cka_layers": {layer: estimate(original[layer], values) for layer, values in layers.items()},
+        "cka_retrained": {layer: estimate(retrained[layer], values) for layer, values in layers.items()},
         "cka_estimators": {
-            name: other(original.shared.layers[PENULTIMATE], layers[PENULTIMATE]) for name, other in ESTIMATORS.items()
+            name: other(original[PENULTIMATE], layers[PENULTIMATE]) for name, other in ESTIMATORS.items()
         },
     }
 
 
-def attack_numbers(own: Evidence, original: Evidence, retrained: Evidence, shadows: list[Shadow]) -> dict[str, Any]:
+def attack_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return what brings the classes back, with its gap to the same attack on the retrained model where it has one."""
-    probes, gold = own.raw["linear_probe"], retrained.raw["linear_probe"]
-    relearned, relearned_gold = own.raw["relearn"], retrained.raw["relearn"]
-    recovered, recovered_gold = (head_recovery(one, original) for one in (own, retrained))
+    retrained = beside.retrained.raw
+    probes, gold = own.raw["linear_probe"], retrained["linear_probe"]
+    relearned, relearned_gold = own.raw["relearn"], retrained["relearn"]
+    recovered = head_recovery(own, beside.original)
     numbers: dict[str, Any] = {
         "linear_probe": probes | {"gap": probes["all"]["forget"] - gold["all"]["forget"]},
-        "head_recovery": {"forget": recovered, "gap": recovered - recovered_gold},
+        "head_recovery": {"forget": recovered, "gap": recovered - beside.recovered},
         "relearn": {"forget": relearned, "gap": {k: relearned[k] - relearned_gold[k] for k in relearned}},
         "membership": own.raw["membership"],
     }
-    if shadows:
-        numbers["lira"] = asdict(lira(own.shared, shadows))
+    if beside.shadows:
+        numbers["lira"] = asdict(lira(own.shared, beside.shadows))
     return numbers
 
 
@@ -148,23 +160,29 @@ def comparable(evidence: Evidence) -> dict[str, float]:
     return numbers | {f"knn.{name}": value for name, value in evidence.transfer.items()}
 
 
-def idi_of(own: Evidence, original: Evidence, retrained: Evidence, idi: IDI) -> IDIResult:
-    """Return IDI by the estimate that params.yaml chooses."""
-    model, first, gold = (information(one, idi.estimate) for one in (own, original, retrained))
-    return information_difference_index(model, first, gold, idi.floor)
+def knn_numbers(own: Evidence, beside: Yardstick) -> Metrics:
+    """Return {"knn": {set: percent}, "knn_gap": {set: points from retrained}}; nothing where there is no set."""
+    if not own.transfer:
+        return {}
+    gold = beside.retrained.transfer
+    return {"knn": own.transfer, "knn_gap": {name: abs(value - gold[name]) for name, value in own.transfer.items()}}
 
 
-def information(evidence: Evidence, estimate: str) -> Trials:
-    """Return {layer: [nats, one a critic seed]} by one estimate, "held_out" or "train"."""
-    measured = evidence.raw["mutual_information"]
-    return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
+def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
+    """Return IDI, its deviation, nats per layer, and whether critics memorise (`unsure`: their estimates disagree).
 
-
-def idi_details(own: Evidence, result: IDIResult) -> dict[str, Any]:
-    """Return per-layer values in nats, and whether held-out and training estimates disagree (memorising critics)."""
-    held_out, train = (mean_of(information(own, estimate)) for estimate in ("held_out", "train"))
+    The estimate is the one that params.yaml chooses; nothing where no information was measured.
+    """
+    if not own.raw["mutual_information"]:
+        return {}
+    estimate = beside.idi.estimate
+    model, first, gold = (information(one, estimate) for one in (own, beside.original, beside.retrained))
+    result = information_difference_index(model, first, gold, beside.idi.floor)
+    held_out, train = (mean_of(information(own, one)) for one in ("held_out", "train"))
     entropy = float(own.raw["label_entropy"])
     return {
+        "idi": result.idi,
+        "idi_abs": result.idi_abs,
         "std": result.std,
         "idi_denominator": result.denominator,
         "label_entropy": entropy,
@@ -175,10 +193,21 @@ def idi_details(own: Evidence, result: IDIResult) -> dict[str, Any]:
     }
 
 
-def idi_notes(details: dict[str, Any]) -> list[str]:
+def information(evidence: Evidence, estimate: str) -> Trials:
+    """Return {layer: [nats, one a critic seed]} by one estimate, "held_out" or "train"."""
+    measured = evidence.raw["mutual_information"]
+    return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
+
+
+def idi_notes(information: dict[str, Any]) -> list[str]:
     """Return a warning where the critics memorised."""
     unsure = "IDI is unsure: held-out and training estimates differ by more than a tenth of H(Y)"
-    return [unsure] if details["unsure"] else []
+    return [unsure] if information.get("unsure") else []
+
+
+def h_mean_notes(scores: dict[str, float]) -> list[str]:
+    """Return which scores alone make H-Mean 0."""
+    return [f"H-Mean is 0 because the score of {key} is 0 or below" for key in vanishing(scores)]
 
 
 def collapse_notes(own: dict[str, Diagnostics], original: dict[str, Diagnostics]) -> list[str]:

@@ -14,9 +14,10 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
-from unlearning.check import PARAMS, check
+from unlearning.check import check
 from unlearning.errors import InputError, did_you_mean, run_stage
 from unlearning.files import write_atomically
+from unlearning.params_file import PARAMS
 
 SCENARIOS = Path("scenarios")
 REPLACED_WHOLE = ("model.kwargs", "methods")  # mappings whose keys are the user's own

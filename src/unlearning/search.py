@@ -30,7 +30,8 @@ from unlearning.errors import Diverged, InputError, run_stage
 from unlearning.files import write_atomically
 from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import Checkpoint, load_checkpoint
-from unlearning.params import Params, Recipe, load_params
+from unlearning.params import Params, Recipe
+from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 
 DATABASES = Path(".scratch/search")

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.data.manifest import Manifest
+from unlearning.data.samples import kept_sample
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass
 from unlearning.evaluation.numbers import (
@@ -19,7 +20,6 @@ from unlearning.evaluation.numbers import (
     shared_of,
     with_forget_masks,
 )
-from unlearning.evaluation.samples import kept_sample
 from unlearning.metrics.linear_probe import share_of_each_class
 from unlearning.params import LinearProbe
 

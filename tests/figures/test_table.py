@@ -22,6 +22,7 @@ METRICS = {
 def details_of(**changes: Any) -> dict[str, Any]:
     return {
         "js_divergence": 0.25,
+        "collapsed": False,
         "notes": [],
         "idi": {"std": None, "unsure": False},
         "linear_probe": {"all": {"forget": 60.0}, "small": {"forget": 30.0}},
@@ -65,7 +66,7 @@ def test_the_main_table_adds_divergence_and_the_deviation_over_critics() -> None
 
 
 def test_unsure_and_collapsed_rows_are_marked_and_the_marks_explained() -> None:
-    marked = details_of(idi={"std": 0.5, "unsure": True}, notes=["collapsed: the rank is 1", "IDI is unsure"])
+    marked = details_of(idi={"std": 0.5, "unsure": True}, collapsed=True)
     table = main_table(METRICS, DETAILS | {"cu": marked})
     assert "| 43.21‡ | -0.062 ± 0.500† |" in table
     assert "\n† IDI is unsure" in table

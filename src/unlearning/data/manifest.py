@@ -54,6 +54,10 @@ class Manifest:
         chosen = {"all": np.ones_like(forget), "forget": forget, "retain": ~forget}[part]
         return np.flatnonzero(chosen)
 
+    def without_validation(self) -> "Manifest":
+        """Return the manifest with an empty validation split: a run on it measures nothing in between."""
+        return replace(self, splits=self.splits | {"validation": Split([], np.zeros(0, dtype=np.int64))})
+
 
 def save_manifest(manifest: Manifest) -> None:
     """Write both files, each atomically."""

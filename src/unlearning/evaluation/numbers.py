@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from unlearning.data.manifest import Manifest
+from unlearning.data.samples import kept_sample
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass
-from unlearning.evaluation.samples import kept_sample
 from unlearning.evaluation.shared import PENULTIMATE, Shared
 from unlearning.metrics.accuracy import per_class_accuracy, split_accuracy
 from unlearning.metrics.calibration import expected_calibration_error

@@ -10,7 +10,6 @@ own accuracy at any k, retrained near 0 for few images and rising with k.
 import copy
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearning.data.batches import ImageSplit, shuffled
-from unlearning.data.manifest import Manifest, Split
+from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
@@ -26,8 +25,6 @@ from unlearning.engine.validation import accuracy
 from unlearning.models.backbone import freeze_batchnorm
 from unlearning.params import Relearn
 from unlearning.seeds import derive_seed
-
-NO_VALIDATION = Split([], np.zeros(0, dtype=np.int64))
 
 
 def relearning_curve(
@@ -63,10 +60,18 @@ def fine_tune(
     model: nn.Module, manifest: Manifest, positions: np.ndarray, cfg: Relearn, launch: Launch, workers: int
 ) -> None:
     """Train the model, in place, on some training images by the recipe; nothing of it is resumable or validated."""
-    unvalidated = replace(manifest, splits=manifest.splits | {"validation": NO_VALIDATION})
     with tempfile.TemporaryDirectory() as scratch:
         resume = ResumeState(Path(scratch))
-        run = Run("relearn", launch, unvalidated, model, cfg.seed, resume, workers=workers, show_progress=False)
+        run = Run(
+            "relearn",
+            launch,
+            manifest.without_validation(),
+            model,
+            cfg.seed,
+            resume,
+            workers=workers,
+            show_progress=False,
+        )
         run.drive(_program(run, positions, cfg))
 
 

@@ -30,16 +30,17 @@ def draw_panels(curves: Curves, ticks: Sequence[str], x_label: str, y_label: str
     figure.subplots_adjust(LEFT / width, bottom / height, 1 - RIGHT / width, 1 - TOP / height, wspace=0.12, hspace=0.3)
     for axes, name in zip(grid.flat, methods or [""], strict=False):
         _draw_panel(axes, name, curves, methods)
-        axes.set(xlim=(-0.2, len(ticks) - 0.8), ylim=(-3, 103), xticks=range(len(ticks)), yticks=(0, 50, 100))
-        axes.set_xticklabels(ticks, fontsize=7)
-        if turned:
-            axes.tick_params(axis="x", labelrotation=45)
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
+    grid[0, 0].set(xlim=(-0.2, len(ticks) - 0.8), ylim=(-3, 103), yticks=(0, 50, 100))  # all panels share their axes
+    grid[0, 0].set_xticks(range(len(ticks)), ticks)
     for axes in grid.flat[len(methods) or 1 :]:
         axes.set_visible(False)
-    for axes in grid[-2, len(methods) - columns * (rows - 1) :] if rows > 1 else ():
-        axes.tick_params(labelbottom=True)  # nothing stands below it
+    last = len(methods) - columns * (rows - 1)  # how many panels the last row has
+    lowest = [*grid[-1, :last], *grid[-2, last:]] if rows > 1 else list(grid[0])
+    for axes in lowest:
+        axes.tick_params(labelbottom=True)
+        if turned:
+            for label in axes.get_xticklabels():
+                label.set(rotation=45, ha="right", rotation_mode="anchor")
     figure.supxlabel(x_label, fontsize=9, y=0.06 / height)
     figure.supylabel(y_label, fontsize=9, x=0.06 / width)
     figure.suptitle(title, fontsize=10, y=1 - 0.08 / height, va="top")

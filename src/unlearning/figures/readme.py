@@ -7,7 +7,8 @@ from typing import Any
 from unlearning.errors import InputError, run_stage
 from unlearning.figures.table import attack_table, cost_table, main_table
 from unlearning.files import write_atomically
-from unlearning.params import REFERENCES, load_params
+from unlearning.params import REFERENCES
+from unlearning.params_file import load_params
 
 README = Path("README.md")
 METRICS, DETAILS = Path("metrics/models"), Path("metrics/details")

@@ -90,7 +90,7 @@ def _main_row(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> dict[st
     for name, value in metrics.get("knn", {}).items():
         row[f"knn.{name}"] = f"{value:.1f} ({metrics['knn_gap'][name]:.1f})"
     row["js_divergence"] = details["js_divergence"]
-    if any(note.startswith("collapsed") for note in details["notes"]):
+    if details["collapsed"]:
         row["cka"] = f"{metrics['cka']:.2f}{COLLAPSED}"
     if "idi" in metrics:
         std, unsure = details["idi"]["std"], details["idi"]["unsure"]

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from unlearning.engine.run import Run
 from unlearning.errors import InputError, did_you_mean
-from unlearning.params import Recipe, known_methods, load_block
+from unlearning.params import Recipe, known_methods
+from unlearning.params_file import PARAMS, load_block
 
 
-def method_config(name: str, path: Path = Path("params.yaml")) -> Recipe:
+def method_config(name: str, path: Path = PARAMS) -> Recipe:
     """Return the checked parameters of a method; raises InputError naming a wrong key or an unknown method."""
     config: Recipe = load_block(_module(name).Config, name, path)
     return config

@@ -6,7 +6,6 @@ official code was found. Expected: original high, retrained lower. The critic is
 the layers after the one measured plus a projection to R^d, g two trainable vectors.
 """
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -62,6 +61,20 @@ class Critic(nn.Module):
         embedding: Tensor = self.projection(self.tail(features))
         return embedding @ self.label_vectors.T
 
+    def state(self) -> list[Tensor]:
+        """Return a copy of everything that fitting changes."""
+        return [tensor.detach().clone() for tensor in self._changing()]
+
+    @torch.no_grad()
+    def restore(self, state: list[Tensor]) -> None:
+        """Go back to an earlier `state`."""
+        for tensor, value in zip(self._changing(), state, strict=True):
+            tensor.copy_(value)
+
+    def _changing(self) -> list[Tensor]:
+        own = [*self.projection.parameters(), self.label_vectors]
+        return [*self.tail.late_parameters(), *self.tail.late_buffers(), *own]
+
 
 def mutual_information(
     model: nn.Module,
@@ -84,15 +97,16 @@ def mutual_information(
         [
             {"params": critic.tail.late_parameters() + list(critic.projection.parameters()), "lr": cfg.lr_features},
             {"params": [critic.label_vectors], "lr": cfg.lr_labels},
-        ]
+        ],
+        fused=True,
     )
-    best, weights = 0.0, copy.deepcopy(critic.state_dict())  # of the untrained critic
+    best, state = 0.0, critic.state()  # of the untrained critic
     for epoch in range(cfg.epochs):
         _fit_epoch(critic, optimizer, features, labels, fitted, cfg, (trial, epoch), device)
         value = _bound(critic, features, labels, held_out, device)
         if value > best:
-            best, weights = value, copy.deepcopy(critic.state_dict())
-    critic.load_state_dict(weights)
+            best, state = value, critic.state()
+    critic.restore(state)
     return Estimate(best, _bound(critic, features, labels, fitted, device))
 
 

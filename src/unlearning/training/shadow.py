@@ -27,8 +27,8 @@ def half_of(manifest: Manifest, number: int, seed: int) -> Manifest:
     marked = labels.copy()
     marked[left_out] = OUT
     train = Split(manifest.splits["train"].ids, marked)
-    empty = Split([], np.zeros(0, dtype=np.int64))
-    return replace(manifest, splits=manifest.splits | {"train": train, "validation": empty}, forget_classes=[OUT])
+    halved = replace(manifest, splits=manifest.splits | {"train": train}, forget_classes=[OUT])
+    return halved.without_validation()
 
 
 @torch.no_grad()

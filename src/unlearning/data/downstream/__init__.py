@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import Manifest, Split
+from unlearning.data.samples import kept_sample
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import KNN, DownstreamSet
 from unlearning.seeds import derive_seed
@@ -51,8 +52,7 @@ def bounded(images: LabelledImages, max_samples: int, seed: int) -> LabelledImag
     """Return at most `max_samples` of the images, chosen at random, order kept."""
     if len(images.ids) <= max_samples:
         return images
-    random = np.random.default_rng(derive_seed(seed, "downstream"))
-    kept = np.sort(random.choice(len(images.ids), max_samples, replace=False))
+    kept = kept_sample(len(images.ids), max_samples, seed)
     return replace(
         images,
         ids=[images.ids[position] for position in kept],

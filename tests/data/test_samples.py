@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unlearning.evaluation.samples import balanced_sample, kept_sample
+from unlearning.data.samples import balanced_sample, kept_sample
 
 FORGET, RETAIN = np.arange(0, 96, 3), np.setdiff1d(np.arange(96), np.arange(0, 96, 3))  # 32 and 64 positions
 
