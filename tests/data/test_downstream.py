@@ -301,7 +301,7 @@ def test_a_broken_line_of_a_domainnet_list_is_named(root: Path, domainnet126: Ca
     path = root / "real_list.txt"
     first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([first, line, *rest]))
-    assert refusal(domainnet126.entry) == f"{path}{problem}"
+    assert refusal(domainnet126.entry) == f"downstream: pets (domainnet126): {path}{problem}"
 
 
 @pytest.mark.parametrize(

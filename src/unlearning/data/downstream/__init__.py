@@ -42,7 +42,7 @@ def load_downstream(entry: DownstreamSet) -> LabelledImages:
         raise InputError(f"downstream: source {entry.source!r} of {entry.name} is none of {', '.join(names)}{hint}")
     images: LabelledImages = importlib.import_module(f"{__name__}.{entry.source}").load(entry)
     if not images.ids:
-        raise InputError(f"downstream: {entry.name} ({entry.source}): no image is listed for it below {entry.root}")
+        raise InputError(f"{_named(entry)}: no image is listed for it below {entry.root}")
     if images.pixels is None:
         _refuse_missing(entry, images)
     return images
@@ -85,7 +85,7 @@ def image_split(images: LabelledImages, manifest: Manifest, device: torch.device
 def expect_folder(entry: DownstreamSet, folder: Path, how_to_get: str) -> Path:
     """Return the folder; raises InputError that says which was expected and how to get the set."""
     if not folder.is_dir():
-        raise InputError(f"downstream: {entry.name} ({entry.source}) expects the folder {folder}; {how_to_get}")
+        raise InputError(f"{_named(entry)} expects the folder {folder}; {how_to_get}")
     return folder
 
 
@@ -94,22 +94,27 @@ def read_pairs(entry: DownstreamSet, path: Path) -> list[tuple[str, str]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"downstream: {entry.name} ({entry.source}): cannot read {path} ({error})") from None
+        raise InputError(f"{_named(entry)}: cannot read {path} ({error})") from None
     pairs = []
     for number, line in enumerate(lines, start=1):
         words = line.split()
         if words and len(words) != 2:
-            raise InputError(f"{path}, line {number}: expected two words, not {line.strip()!r}")
+            raise InputError(f"{_named(entry)}: {path}, line {number}: expected two words, not {line.strip()!r}")
         if words:
             pairs.append((words[0], words[1]))
     return pairs
 
 
-def class_number(text: str, path: Path) -> int:
+def class_number(entry: DownstreamSet, text: str, path: Path) -> int:
     """Return a class number of a list file; raises InputError naming the file when it is none."""
     if not text.isdecimal():
-        raise InputError(f"{path}: {text!r} is no class number; expected digits")
+        raise InputError(f"{_named(entry)}: {path}: {text!r} is no class number; expected digits")
     return int(text)
+
+
+def _named(entry: DownstreamSet) -> str:
+    """Return the set as messages name it."""
+    return f"downstream: {entry.name} ({entry.source})"
 
 
 def _refuse_missing(entry: DownstreamSet, images: LabelledImages) -> None:
@@ -117,6 +122,6 @@ def _refuse_missing(entry: DownstreamSet, images: LabelledImages) -> None:
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
-            f"downstream: {entry.name} ({entry.source}) lists images that do not exist: {images.root / missing[0]}"
+            f"{_named(entry)} lists images that do not exist: {images.root / missing[0]}"
             f"{more}; unpack the whole set there"
         )

@@ -27,6 +27,6 @@ def load(entry: DownstreamSet) -> LabelledImages:
     return LabelledImages(
         root / "images",
         list(names.values()),
-        np.asarray([class_number(labels[number], root / LABELS) - 1 for number in names], dtype=np.int64),
+        np.asarray([class_number(entry, labels[number], root / LABELS) - 1 for number in names], dtype=np.int64),
         np.asarray([is_train[number] == "1" for number in names]),
     )

@@ -26,5 +26,5 @@ def load(entry: DownstreamSet) -> LabelledImages:
     root = expect_folder(entry, Path(entry.root), HOW)
     path = root / f"{entry.domain}_list.txt"
     pairs = read_pairs(entry, path)
-    labels = np.asarray([class_number(label, path) for _, label in pairs], dtype=np.int64)
+    labels = np.asarray([class_number(entry, label, path) for _, label in pairs], dtype=np.int64)
     return LabelledImages(root, [image for image, _ in pairs], labels, is_train=None)
