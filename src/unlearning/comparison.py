@@ -176,9 +176,9 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     if not own.raw["mutual_information"]:
         return {}
     estimate = beside.idi.estimate
-    model, first, gold = (information(one, estimate) for one in (own, beside.original, beside.retrained))
+    model, first, gold = (nats_of(one, estimate) for one in (own, beside.original, beside.retrained))
     result = information_difference_index(model, first, gold, beside.idi.floor)
-    held_out, train = (mean_of(information(own, one)) for one in ("held_out", "train"))
+    held_out, train = (mean_of(nats_of(own, one)) for one in ("held_out", "train"))
     entropy = float(own.raw["label_entropy"])
     return {
         "idi": result.idi,
@@ -193,7 +193,7 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     }
 
 
-def information(evidence: Evidence, estimate: str) -> Trials:
+def nats_of(evidence: Evidence, estimate: str) -> Trials:
     """Return {layer: [nats, one a critic seed]} by one estimate, "held_out" or "train"."""
     measured = evidence.raw["mutual_information"]
     return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}

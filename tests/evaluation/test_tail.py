@@ -114,3 +114,21 @@ def test_features_that_do_not_fit_leave_no_hook_behind() -> None:
     with pytest.raises(RuntimeError, match="channels"):
         tail(torch.zeros(1, 7, 4, 4))
     assert hooks_of(tail.model) == []
+
+
+def test_what_lies_before_the_layer_is_not_computed_again(backbone: Backbone) -> None:
+    features, expected = outputs_of(backbone)
+    layer = evaluation_layers(backbone.model)[-1]
+    tail = Tail(backbone.model, layer).eval()
+    late = {id(parameter) for parameter in tail.late_parameters()}
+    seen: list[nn.Module] = []
+    target = tail.model.get_submodule(layer)
+    for module in target.modules():
+        if module is not target:
+            module.register_forward_hook(lambda module, *_: seen.append(module))
+    with torch.no_grad():
+        for parameter in target.parameters():
+            assert id(parameter) not in late
+            parameter.fill_(torch.nan)
+        torch.testing.assert_close(tail(features[layer]), expected)
+    assert seen == []
