@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from unlearning.comparison import Evidence, Result, Shadow, compare_model, yardstick
+from unlearning.comparison import Evidence, Shadow, alike, compare_model, yardstick
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.data.scenarios import class_id
 from unlearning.errors import InputError, run_stage
@@ -19,45 +19,75 @@ from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
-from unlearning.params import REFERENCES, Figures
+from unlearning.over_seeds import Summary, summarise, worst_hurt
+from unlearning.params import ANOTHER, REFERENCES, Figures, Params, rows_of
 from unlearning.params_file import load_params
 
 
 def main() -> None:
     params, manifest = load_params(), load_manifest()
-    sets = [entry.name for entry in params.downstream]
-    evidence = {name: read_evidence(name, sets) for name in [*REFERENCES, *params.methods]}
-    shadows = [read_shadow(number) for number in params.lira.shadows]
-    beside = yardstick(evidence["original"], evidence["retrained"], manifest, params.idi, params.cka, shadows)
-    results = {name: compare_model(one, beside) for name, one in evidence.items()}
-    write_numbers(results, params.headline, manifest)
-    draw_curves(results, evidence)
-    draw_pictures(evidence, params.figures, manifest)
+    summaries = compare(params, manifest)
+    write_numbers(summaries, params.headline, manifest)
+    draw_curves(summaries)
+    draw_pictures(params.figures, params.seeds[0], manifest)
     print(Path("metrics/report.md").read_text(encoding="utf-8"))
 
 
-def write_numbers(results: dict[str, Result], headline: str, manifest: Manifest) -> None:
-    for name, result in results.items():
-        write_json(Path(f"metrics/models/{name}.json"), result.metrics)
-        write_json(Path(f"metrics/details/{name}.json"), result.details)
+def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
+    """Set each model beside the references of its seed, a model at a time: features of all would not fit."""
+    sets = [entry.name for entry in params.downstream]
+    shadows = [read_shadow(number) for number in params.lira.shadows]
+    references = {(name, seed): read_evidence(name, seed, sets) for name in REFERENCES for seed in params.seeds}
+    beside = alike(
+        {
+            seed: yardstick(
+                references["original", seed], references["retrained", seed], manifest, params.idi, params.cka, shadows
+            )
+            for seed in params.seeds
+        }
+    )
+    following = dict(zip(params.seeds, params.seeds[1:] + params.seeds[:1], strict=True))
+
+    def evidence(name: str, seed: int) -> Evidence:
+        source, of_seed = ("retrained", following[seed]) if name == ANOTHER else (name, seed)
+        return references.get((source, of_seed)) or read_evidence(source, of_seed, sets)
+
+    undefined = beside[params.seeds[0]].undefined
+    summaries = {
+        name: summarise({seed: compare_model(evidence(name, seed), beside[seed]) for seed in params.seeds}, undefined)
+        for name in rows_of(params)
+    }
+    for one in summaries.values():
+        one.details["worst_retain_classes"] = worst_hurt(one, summaries["original"], manifest)
+    return summaries
+
+
+def write_numbers(summaries: dict[str, Summary], headline: str, manifest: Manifest) -> None:
+    for name, one in summaries.items():
+        write_json(Path(f"metrics/models/{name}.json"), one.metrics)
+        write_json(Path(f"metrics/spread/{name}.json"), one.spread)
+        write_json(Path(f"metrics/details/{name}.json"), one.details)
     shutil.copyfile(f"metrics/models/{headline}.json", "metrics/headline.json")
-    metrics = {name: result.metrics for name, result in results.items()}
-    details = {name: result.details for name, result in results.items()}
-    text = report(metrics, details)
+    text = report(summaries)
     write_atomically(Path("metrics/report.md"), lambda path: path.write_text(text, encoding="utf-8"))
-    write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(details, manifest, path))
+    write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(summaries, manifest, path))
 
 
-def draw_curves(results: dict[str, Result], evidence: dict[str, Evidence]) -> None:
-    cka = {name: result.details["cka_layers"] for name, result in results.items()}
+def draw_curves(summaries: dict[str, Summary]) -> None:
+    drawn = {name: one for name, one in summaries.items() if name != ANOTHER}
+    cka = {name: one.mean["cka_layers"] for name, one in drawn.items()}
     write_atomically(Path("plots/cka_layers.png"), lambda path: draw_cka_layers(cka, path))
-    relearned = {name: {"0": one.raw["test_forget_acc"], **one.raw["relearn"]} for name, one in evidence.items()}
+    relearned = {
+        name: {"0": one.metrics["test_forget_acc"], **one.mean["relearn"]["forget"]} for name, one in drawn.items()
+    }
     write_atomically(Path("plots/relearn.png"), lambda path: draw_relearning(relearned, path))
 
 
-def draw_pictures(evidence: dict[str, Evidence], cfg: Figures, manifest: Manifest) -> None:
-    shown = {name: evidence[name].shared.test for name in dict.fromkeys([*REFERENCES, *cfg.models])}
-    sample = evidence["original"].shared
+def draw_pictures(cfg: Figures, seed: int, manifest: Manifest) -> None:
+    names = dict.fromkeys([*REFERENCES, *cfg.models])
+    of_models = {name: read_evidence(name, seed, []).shared for name in names}
+    shown = {name: shared.test for name, shared in of_models.items()}
+    sample = of_models["original"]
     first = manifest.forget_classes[0]
     if cfg.forget_class is not None:
         first = class_id(cfg.forget_class, manifest.classes, "figures.forget_class")
@@ -73,18 +103,24 @@ def draw_pictures(evidence: dict[str, Evidence], cfg: Figures, manifest: Manifes
     )
 
 
-def read_evidence(name: str, sets: list[str]) -> Evidence:
-    raw = read_json(Path(f"metrics/raw/{name}.json"))
-    shared = load_shared(Path(f"metrics/features/{name}.safetensors"), raw["layers"])
-    transfer = {one: read_json(Path(f"metrics/transfer/{one}/{name}.json"))["knn_acc"] for one in sets}
-    return Evidence(raw, shared, read_json(Path(f"metrics/cost/{name}.json")), transfer)
+def read_evidence(name: str, seed: int, sets: list[str]) -> Evidence:
+    raw = of_seed(Path(f"metrics/raw/{name}.json"), seed)
+    shared = load_shared(Path(f"metrics/features/{name}/{seed}.safetensors"), raw["layers"])
+    transfer = {one: transfer_of(Path(f"metrics/transfer/{one}/{name}.json"), seed) for one in sets}
+    return Evidence(raw, shared, of_seed(Path(f"metrics/cost/{name}.json"), seed), transfer)
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def transfer_of(path: Path, seed: int) -> float:
+    accuracy: float = of_seed(path, seed)["knn_acc"]
+    return accuracy
+
+
+def of_seed(path: Path, seed: int) -> dict[str, Any]:
+    """Return what a file of all seeds holds for one; raises InputError when the file or the seed is missing."""
     try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} not found; run `dvc repro`, which evaluates {path.stem} first") from None
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[str(seed)]
+    except (FileNotFoundError, KeyError):
+        raise InputError(f"{path} with seed {seed} not found; run `dvc repro`, which makes it first") from None
     return fields
 
 

@@ -1,5 +1,6 @@
 """evaluate <model>: everything that one model alone tells: accuracies, probes, attacks, features, information."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import numpy as np
 import torch
 
 from unlearning.data.batches import ImageSplit
-from unlearning.data.manifest import load_manifest
+from unlearning.data.manifest import FORGET, MANIFEST, Manifest, load_manifest
 from unlearning.data.samples import balanced_sample, kept_sample
-from unlearning.engine.launch import launch
+from unlearning.engine.launch import Launch, launch
+from unlearning.engine.repetitions import Needs, place_all, repeat
+from unlearning.engine.resume import ResumeState
 from unlearning.errors import run_stage
 from unlearning.evaluation.forward_pass import forward_pass
 from unlearning.evaluation.numbers import (
@@ -25,29 +28,52 @@ from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
 from unlearning.metrics.mutual_information import label_entropy, measure_layers
-from unlearning.models.checkpoint import load_checkpoint
+from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.models.taps import check_layers, evaluation_layers
+from unlearning.params import Params
 from unlearning.params_file import load_params
+
+FEATURES, RAW = "features.safetensors", "raw.json"  # what one seed leaves in its folder
 
 
 def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
-    where, cfg, critics = launch(params.precision), params.evaluate, params.mutual_information
-    model = load_checkpoint(Path("models") / f"{name}.safetensors", manifest).model
+    where = launch(params.precision)
+    identity = params.model_dump(include={"precision", "evaluate", "linear_probe", "relearn", "mutual_information"})
+    watch = Stopwatch(where)
+
+    def work(seed: int, folder: Path, _: ResumeState) -> None:
+        measure(name, seed, folder, params, manifest, where, watch)
+
+    def needs(seed: int) -> Needs:
+        return Needs(identity, [MANIFEST, FORGET, checkpoint_path(name, seed)])
+
+    folders = repeat(f"evaluate@{name}", params.seeds, where, needs, work)
+    place_all(folders, FEATURES, Path("metrics/features") / name)
+    raw = {seed: json.loads((folder / RAW).read_text(encoding="utf-8")) for seed, folder in folders.items()}
+    write_json(Path(f"metrics/raw/{name}.json"), raw)
+    print(f"evaluate {name}: {watch.report()}")
+
+
+def measure(
+    name: str, seed: int, folder: Path, params: Params, manifest: Manifest, where: Launch, watch: Stopwatch
+) -> None:
+    cfg, critics = params.evaluate, params.mutual_information
+    model = load_checkpoint(checkpoint_path(name, seed), manifest).model
     layers = check_layers(model, cfg.layers or evaluation_layers(model), "evaluate.layers")
     measured = layers[-3:] if critics.layers is None else critics.layers
     measured = check_layers(model, measured, "mutual_information.layers")
 
-    watch = Stopwatch(where)
+    what = f"{name}, seed {seed}, on the"
     train, test = (ImageSplit(manifest, split, where.device, params.data.workers) for split in ("train", "test"))
     kept_train, kept_test = (kept_sample(len(split.labels), cfg.max_samples, cfg.seed) for split in (train, test))
     forget, retain = manifest.select("train", "forget"), manifest.select("train", "retain")
     sample = balanced_sample(forget, retain, critics.max_samples, critics.seed)
     with watch.part("forward passes"):
         on_train = forward_pass(
-            model, train, where, cfg.batch_size, f"{name} on the training split", kept_train, layers, measured, sample
+            model, train, where, cfg.batch_size, f"{what} training split", kept_train, layers, measured, sample
         )
-        on_test = forward_pass(model, test, where, cfg.batch_size, f"{name} on the test split", kept_test, layers)
+        on_test = forward_pass(model, test, where, cfg.batch_size, f"{what} test split", kept_test, layers)
     with watch.part("metrics"):
         passes = with_forget_masks(on_train, on_test, manifest)
         raw = accuracies(passes, manifest) | diagnostics(passes)
@@ -60,9 +86,8 @@ def main() -> None:
         raw["mutual_information"] = measure_layers(model, on_train.maps, is_forget, critics, where.device)
         raw["label_entropy"] = label_entropy(is_forget)
 
-    save_shared(shared_of(passes, cfg.shared_samples, cfg.seed), Path(f"metrics/features/{name}.safetensors"))
-    write_json(Path(f"metrics/raw/{name}.json"), {"layers": [*layers, PENULTIMATE], **raw})
-    print(f"evaluate {name}: {watch.report()}")
+    save_shared(shared_of(passes, cfg.shared_samples, cfg.seed), folder / FEATURES)
+    write_json(folder / RAW, {"layers": [*layers, PENULTIMATE], **raw})
 
 
 if __name__ == "__main__":

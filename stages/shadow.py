@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import MANIFEST, load_samples
 from unlearning.engine.launch import launch
-from unlearning.engine.resume import resume_state
+from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.files import write_atomically
@@ -22,11 +22,13 @@ from unlearning.training.shadow import OUT, half_of, scaled_logits
 
 def main() -> None:
     number, params, manifest = int(sys.argv[1]), load_params(), load_samples()
-    name, where, half = f"shadow@{number}", launch(params.precision), half_of(manifest, number, params.seed)
-    torch.manual_seed(derive_seed(params.seed, "initial weights", name))
+    name, seed, where = f"shadow@{number}", params.lira.seed, launch(params.precision)
+    half = half_of(manifest, number, seed)
+    torch.manual_seed(derive_seed(seed, "initial weights", name))
     model = build(architecture(params.model, manifest), params.model.pretrained)
-    resume = resume_state(name, params.model_dump(include={"seed", "precision", "model", "train"}), [MANIFEST])
-    run = Run(name, where, half, model, params.seed, resume, workers=params.data.workers)
+    identity = params.model_dump(include={"precision", "model", "train"}) | {"seed": seed}
+    resume = ResumeState(SCRATCH / f"shadow-{number}-{identity_key(identity, [MANIFEST])}")
+    run = Run(name, where, half, model, seed, resume, workers=params.data.workers)
     run.drive(train_classifier(run, params.train, "retain"))
     if not where.main:
         return

@@ -1,19 +1,21 @@
 """train <original|retrained>: train the classifier on all classes or on the retained ones, or take the user's own."""
 
 import sys
+from pathlib import Path
 
 import torch
 
 from unlearning.data.manifest import MANIFEST, load_manifest, load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
-from unlearning.engine.resume import resume_state
+from unlearning.engine.repetitions import Needs, repeat
+from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.models.given import load_given
-from unlearning.params import Params, Reference
+from unlearning.params import Params
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.classifier import PARTS, train_classifier
@@ -25,30 +27,46 @@ def main() -> None:
     name, params = sys.argv[1], load_params()
     given = {"original": params.original, "retrained": params.retrained}[name]
     if given.checkpoint is not None:
-        take(name, given, params)
+        take(name, params)
     else:
         train(name, params)
 
 
-def take(name: str, reference: Reference, params: Params) -> None:
-    manifest, outputs = MANIFESTS[name](), Outputs(name)
+def take(name: str, params: Params) -> None:
+    manifest, outputs, stage = MANIFESTS[name](), Outputs(name), f"train@{name}"
     shape = architecture(params.model, manifest)
-    model, digest = load_given(reference, name, shape, manifest)
-    outputs.write(Checkpoint(new_header(shape, manifest, f"train@{name}", {}, digest), model, None), run=None)
+    given = {"original": params.original, "retrained": params.retrained}[name]
+    files = {seed: given.file_for(number) for number, seed in enumerate(params.seeds)}
+
+    def needs(seed: int) -> Needs:
+        path, sha256 = files[seed]
+        return Needs({"model": params.model.model_dump(), "sha256": sha256}, [MANIFEST, Path(path or "")])
+
+    def work(seed: int, folder: Path, resume: ResumeState) -> None:  # noqa: ARG001 - nothing to go on from
+        path, sha256 = files[seed]
+        model, digest = load_given(Path(path or ""), sha256, name, shape, manifest)
+        outputs.write(folder, Checkpoint(new_header(shape, manifest, stage, {}, digest), model, None), run=None)
+
+    outputs.collect(repeat(stage, params.seeds, launch(params.precision), needs, work))
 
 
 def train(name: str, params: Params) -> None:
-    manifest, outputs, where = MANIFESTS[name](), Outputs(name), launch(params.precision)
+    manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape, recipe = architecture(params.model, manifest), params.train.model_dump()
-    torch.manual_seed(derive_seed(params.seed, "initial weights", name))
-    model = build(shape, params.model.pretrained)
-    identity = params.model_dump(include={"seed", "precision", "model", "train"})
-    resume = resume_state(f"train@{name}", identity | {"forget": manifest.forget_classes}, [MANIFEST])
-    run = Run(f"train@{name}", where, manifest, model, params.seed, resume, workers=params.data.workers)
-    run.drive(train_classifier(run, params.train, PARTS[name]))
+    identity = params.model_dump(include={"precision", "model", "train"}) | {"forget": manifest.forget_classes}
+
+    def work(seed: int, folder: Path, resume: ResumeState) -> None:
+        torch.manual_seed(derive_seed(seed, "initial weights", name))
+        model = build(shape, params.model.pretrained)
+        run = Run(stage, where, manifest, model, seed, resume, workers=params.data.workers)
+        run.drive(train_classifier(run, params.train, PARTS[name]))
+        if where.main:
+            outputs.write(folder, Checkpoint(new_header(shape, manifest, stage, recipe), model, None), run)
+
+    weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
+    folders = repeat(stage, params.seeds, where, lambda _: Needs(identity, [MANIFEST, *weights]), work)
     if where.main:
-        outputs.write(Checkpoint(new_header(shape, manifest, run.name, recipe), model, None), run)
-        resume.clear()
+        outputs.collect(folders)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from unlearning.engine.launch import launch
 from unlearning.errors import InputError, run_stage
 from unlearning.evaluation.transfer import transfer
 from unlearning.files import write_json
-from unlearning.models.checkpoint import load_checkpoint
+from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.params_file import load_params
 
 
@@ -21,9 +21,12 @@ def main() -> None:
     entry = next((entry for entry in params.downstream if entry.name == given.name), None)
     if entry is None:
         raise InputError(f"downstream: params.yaml has no set named {given.name!r}")
-    model = load_checkpoint(Path("models") / f"{given.model}.safetensors", manifest).model
-    accuracy = transfer(given.model, model, entry, manifest, params, launch(params.precision))
-    write_json(Path(f"metrics/transfer/{entry.name}/{given.model}.json"), {"knn_acc": accuracy})
+    where, numbers = launch(params.precision), {}
+    for seed in params.seeds:
+        model = load_checkpoint(checkpoint_path(given.model, seed), manifest).model
+        name = f"{given.model}, seed {seed}"
+        numbers[seed] = {"knn_acc": transfer(name, model, entry, manifest, params, where)}
+    write_json(Path(f"metrics/transfer/{entry.name}/{given.model}.json"), numbers)
 
 
 if __name__ == "__main__":

@@ -8,30 +8,37 @@ import torch
 from unlearning.data.manifest import load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
-from unlearning.engine.resume import resume_state
+from unlearning.engine.repetitions import Needs, repeat
+from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program
-from unlearning.models.checkpoint import Checkpoint, load_checkpoint, new_header
+from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 
 
 def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
-    config, outputs = method_config(name), Outputs(name)
-    path = Path("models") / f"{params.methods[name].start}.safetensors"
-    start, where = load_checkpoint(path, manifest), launch(params.precision)
-    torch.manual_seed(derive_seed(params.seed, "initial weights", name))
-    identity = params.model_dump(include={"seed", "precision"}) | {name: config.model_dump()}
-    identity |= {"forget": manifest.forget_classes}
-    resume = resume_state(f"unlearn@{name}", identity, [path])
-    run = Run(name, where, manifest, start.model, params.seed, resume, start.modules, params.data.workers)
-    run.drive(method_program(name)(run, config))
+    config, program, outputs = method_config(name), method_program(name), Outputs(name)
+    where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
+    identity = {"precision": params.precision, name: config.model_dump(), "forget": manifest.forget_classes}
+
+    def work(seed: int, folder: Path, resume: ResumeState) -> None:
+        start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
+        torch.manual_seed(derive_seed(seed, "initial weights", name))
+        run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers)
+        run.drive(program(run, config))
+        if where.main:
+            header = new_header(start.header.architecture, manifest, stage, config.model_dump())
+            outputs.write(folder, Checkpoint(header, start.model, modules=None), run)
+
+    def needs(seed: int) -> Needs:
+        return Needs(identity, [checkpoint_path(start_model, seed)])
+
+    folders = repeat(stage, params.seeds, where, needs, work)
     if where.main:
-        header = new_header(start.header.architecture, manifest, f"unlearn@{name}", config.model_dump())
-        outputs.write(Checkpoint(header, start.model, modules=None), run)
-        resume.clear()
+        outputs.collect(folders)
 
 
 if __name__ == "__main__":

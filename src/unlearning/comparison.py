@@ -1,6 +1,9 @@
-"""From what each model tells alone to the numbers that set it beside the original and the retrained model."""
+"""From what each model tells alone to the numbers that set it beside the original and the retrained model of its seed.
 
-from dataclasses import asdict, dataclass, field
+What several seeds say together is `over_seeds.py`.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,7 +24,6 @@ from unlearning.params import CKA, IDI
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
 AS_MEASURED = ("collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
-WORST = 10  # retain classes named in the report
 UNSURE = 0.1  # of H(Y): held-out and training estimates further apart than this are marked
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
@@ -39,11 +41,11 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the stages before wrote about one model."""
+    """What the stages before wrote about one model of one seed."""
 
-    raw: dict[str, Any]  # metrics/raw/<model>.json
-    shared: Shared  # metrics/features/<model>.safetensors
-    cost: dict[str, Any]  # metrics/cost/<model>.json; empty for a model that was given
+    raw: dict[str, Any]  # of metrics/raw/<model>.json
+    shared: Shared  # metrics/features/<model>/<seed>.safetensors
+    cost: dict[str, Any]  # of metrics/cost/<model>.json; empty for a model that was given
     transfer: dict[str, float] = field(default_factory=dict)  # {downstream set: percent}, of metrics/transfer/
 
 
@@ -58,23 +60,47 @@ class Yardstick:
     idi: IDI
     cka: CKA
     shadows: list[Shadow]
+    undefined: dict[str, str]  # {number: why it cannot be computed}
 
 
 @dataclass(frozen=True)
 class Result:
     metrics: Metrics
-    details: dict[str, Any]  # metrics/details/<model>.json
+    details: dict[str, Any]
 
 
 def yardstick(
     original: Evidence, retrained: Evidence, manifest: Manifest, idi: IDI, cka: CKA, shadows: list[Shadow]
 ) -> Yardstick:
-    """Return what every model is set beside, with what is computed once for all of them."""
-    return Yardstick(original, retrained, head_recovery(retrained, original), manifest, idi, cka, shadows)
+    """Return what every model of a seed is set beside, with what is computed once for all of them."""
+    undefined = undefined_idi(original, retrained, idi)
+    return Yardstick(original, retrained, head_recovery(retrained, original), manifest, idi, cka, shadows, undefined)
+
+
+def alike(beside: dict[int, Yardstick]) -> dict[int, Yardstick]:
+    """Return the yardsticks so that a number undefined for one seed is left out for all: means are over all seeds."""
+    reasons: dict[str, list[str]] = {}
+    for seed, one in beside.items():
+        for key, reason in one.undefined.items():
+            reasons.setdefault(key, []).append(f"seed {seed}: {reason}")
+    undefined = {key: f"{key} is left out; {'; '.join(texts)}" for key, texts in reasons.items()}
+    return {seed: replace(one, undefined=undefined) for seed, one in beside.items()}
+
+
+def undefined_idi(original: Evidence, retrained: Evidence, cfg: IDI) -> dict[str, str]:
+    """Return {"idi": reason} where the original knows hardly more than the retrained model, else nothing."""
+    if not original.raw["mutual_information"]:
+        return {}
+    try:
+        first, gold = nats_of(original, cfg.estimate), nats_of(retrained, cfg.estimate)
+        information_difference_index(first, first, gold, cfg.floor)
+    except InputError as error:
+        return {"idi": str(error)}
+    return {}
 
 
 def compare_model(own: Evidence, beside: Yardstick) -> Result:
-    """Return all numbers of one model; raises InputError when IDI's denominator is below its floor."""
+    """Return all numbers of one model of one seed; those that are undefined are left out, the notes say why."""
     alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
     percentages, gold = comparable(own), comparable(beside.retrained)
     metrics: Metrics = {key: percentages[key] for key in ACCURACIES}
@@ -95,7 +121,6 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
         "retrain_gap_over": sorted(set(percentages) & set(gold)),
         "h_mean_scores": scores,
         "cost": relative_cost(own.cost, beside.retrained.cost),
-        "worst_retain_classes": worst_hurt(own, beside.original, beside.manifest),
         **{key: own.raw[key] for key in AS_MEASURED},
         "collapsed": bool(collapsed),
         "notes": collapsed + idi_notes(information) + h_mean_notes(scores),
@@ -171,9 +196,9 @@ def knn_numbers(own: Evidence, beside: Yardstick) -> Metrics:
 def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return IDI, its deviation, nats per layer, and whether critics memorise (`unsure`: their estimates disagree).
 
-    The estimate is the one that params.yaml chooses; nothing where no information was measured.
+    The estimate is the one that params.yaml chooses; nothing where no information was measured, or IDI is undefined.
     """
-    if not own.raw["mutual_information"]:
+    if not own.raw["mutual_information"] or "idi" in beside.undefined:
         return {}
     estimate = beside.idi.estimate
     model, first, gold = (nats_of(one, estimate) for one in (own, beside.original, beside.retrained))
@@ -229,17 +254,3 @@ def relative_cost(cost: dict[str, Any], retraining: dict[str, Any]) -> dict[str,
     if "seconds" not in cost or not retraining.get("seconds"):
         return cost
     return cost | {"seconds_over_retraining": cost["seconds"] / retraining["seconds"]}
-
-
-def worst_hurt(own: Evidence, original: Evidence, manifest: Manifest) -> dict[str, float]:
-    """Return {class: points of test accuracy lost to the original} of the ten worst-hurt retain classes, worst first.
-
-    A class without test images is left out.
-    """
-    pairs = zip(original.raw["test_acc_per_class"], own.raw["test_acc_per_class"], strict=True)
-    lost = {
-        manifest.classes[label]: before - after
-        for label, (before, after) in enumerate(pairs)
-        if label not in manifest.forget_classes and before is not None
-    }
-    return dict(sorted(lost.items(), key=lambda item: -item[1])[:WORST])

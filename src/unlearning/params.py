@@ -55,8 +55,26 @@ class Model(Block):
 
 
 class Reference(Block):
-    checkpoint: str | None
-    sha256: str | None
+    checkpoint: str | list[str] | None  # one file for all seeds, or one a seed
+    sha256: str | list[str] | None
+
+    @model_validator(mode="after")
+    def _a_hash_for_each_file(self) -> "Reference":
+        if self.sha256 is not None and _count(self.sha256) != _count(self.checkpoint):
+            raise ValueError("sha256: give one for each file of checkpoint, in the same order")
+        return self
+
+    def file_for(self, repetition: int) -> tuple[str | None, str | None]:
+        """Return path and hash for the seed that stands at place `repetition` of `seeds:`."""
+        return _item(self.checkpoint, repetition), _item(self.sha256, repetition)
+
+
+def _count(given: str | list[str] | None) -> int:
+    return len(given) if isinstance(given, list) else 1 if given else 0
+
+
+def _item(given: str | list[str] | None, number: int) -> str | None:
+    return given[number] if isinstance(given, list) else given
 
 
 class Augment(Block):
@@ -138,6 +156,7 @@ class DownstreamSet(Block):
 
 class LiRA(Block):
     shadows: list[Annotated[int, Field(ge=0)]]
+    seed: int
 
 
 class Figures(Block):
@@ -168,8 +187,10 @@ class IDI(Block):
 
 
 class Search(Block):
+    criterion: Literal["h_mean", "closeness", "accuracy"]
     trials: Count
-    seeds: Count
+    give_up: Positive
+    max_samples: Annotated[int, Field(ge=4)]
     precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1)]
     lr_min: Positive
     lr_max: Positive
@@ -180,7 +201,7 @@ class Search(Block):
 class Params(Block):
     """The blocks that every run shares; each method's own block is read by `method_config`."""
 
-    seed: int
+    seeds: Annotated[list[int], Field(min_length=1)]
     precision: Literal["auto", "bf16", "fp32"]
     data: Data
     forget: Forget
@@ -202,6 +223,13 @@ class Params(Block):
     lira: LiRA
     figures: Figures
     search: Search
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed is a repetition of its own; give different ones")
+        return seeds
 
     @field_validator("methods")
     @classmethod
@@ -228,6 +256,15 @@ class Params(Block):
         return lira
 
     @model_validator(mode="after")
+    def _a_checkpoint_for_each_seed(self) -> "Params":
+        for key, reference in (("original", self.original), ("retrained", self.retrained)):
+            given = reference.checkpoint
+            if isinstance(given, list) and len(given) != len(self.seeds):
+                counts = f"{len(given)} files for {len(self.seeds)} seeds"
+                raise ValueError(f"{key}.checkpoint: {counts}; give one for each, or one for all")
+        return self
+
+    @model_validator(mode="after")
     def _named_models_are_rows(self) -> "Params":
         rows = [*REFERENCES, *self.methods]
         named = [("headline", self.headline), *(("figures.models", name) for name in self.figures.models)]
@@ -239,6 +276,15 @@ class Params(Block):
 
 
 REFERENCES = ("original", "retrained")
+ANOTHER = (
+    "another_retrained"  # the row of the noise floor: the retrained model of the next seed beside that of this one
+)
+CONTROLS = ("head_distill", "fresh_head")  # methods that leave the original's backbone as it is: to test the scores by
+
+
+def rows_of(params: Params) -> list[str]:
+    """Return the models of the table in its order; the noise floor needs two seeds."""
+    return [*REFERENCES, *([ANOTHER] if len(params.seeds) > 1 else []), *params.methods]
 
 
 def known_methods() -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from unlearning.errors import InputError, run_stage
 
 FILES = ("metrics/report.md", "metrics/per_class.csv", "params.yaml")
-FOLDERS = {"metrics/models": "*.json", "metrics/details": "*.json", "plots": "*.png"}
+FOLDERS = {"metrics/models": "*.json", "metrics/spread": "*.json", "metrics/details": "*.json", "plots": "*.png"}
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
-"""Choose a method's learning rate and number of epochs on the validation split: `make search METHOD=cu`.
+"""Choose a method's hyper-parameters without the test split: `make search METHOD=cu`.
 
-Several names, or `all`, are searched one after the other. Every method gets the same budget and ranges (block `search`
-of params.yaml), every trial a run from the method's start checkpoint in each seed and precision. Criterion, averaged
-over these: the validation retain accuracy, less `forget_weight` times the forget accuracy. The test split and the
-retrained model are never looked at. Trials lie in an SQLite file per method, so an interrupted search goes on where it
+Several names, or `all` (controls left out), are searched one after the other. Every method gets the same budget and
+ranges (block `search` of params.yaml) for its learning rate and epochs, and its file may name further parameters:
+`SEARCH = {"lambda_cu": (0.5, 4.0)}`, floats on a logarithmic scale, or whole numbers. Run s of a setting starts from
+the checkpoint of seed s. Settings are judged by `search.criterion` (selection.py); where several are within the noise
+of the seeds, the cheapest is taken. Trials lie in an SQLite file per method, so an interrupted search goes on where it
 was, and several can run at once.
 """
 
@@ -11,7 +12,7 @@ import copy
 import csv
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from statistics import mean
@@ -20,41 +21,41 @@ from typing import Any
 import optuna
 import torch
 
-from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import Manifest, load_manifest
-from unlearning.engine.launch import launch
+from unlearning.engine.launch import Launch, launch
 from unlearning.engine.resume import ResumeState, identity_key
 from unlearning.engine.run import Run
-from unlearning.engine.validation import accuracy, validate
 from unlearning.errors import Diverged, InputError, run_stage
 from unlearning.files import write_atomically
-from unlearning.methods import method_config, method_program
-from unlearning.models.checkpoint import Checkpoint, load_checkpoint
-from unlearning.params import Params, Recipe
+from unlearning.methods import method_config, method_program, method_search
+from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.selection import CRITERIA, NEED_RETRAINED, Judge, Reached, Scale, average, cheapest_of_the_best
 
 DATABASES = Path(".scratch/search")
 EVERY = "all"
 RESULTS = Path("metrics/search")
-DIVERGED = -10_000.0  # score of a trial whose loss stopped being finite: below every other
+DIVERGED = -10_000.0  # score of a run whose loss stopped being finite: below every other
+Values = dict[str, float | int]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one run, or a trial of several, reached; percent."""
+class Repetition:
+    """Where the runs of one seed start, and what they are judged by."""
 
-    forget_acc: float  # mean of training and validation split
-    retain_acc: float  # of the validation split
-
-    def score(self, forget_weight: float) -> float:
-        """Return the criterion."""
-        return self.retain_acc - forget_weight * self.forget_acc
+    seed: int
+    start: Checkpoint
+    where: Launch
+    judge: Judge
+    scale: Scale
 
 
 def main() -> None:
     params, manifest = load_params(), load_manifest()
-    names = list(params.methods) if sys.argv[1:] == [EVERY] else sys.argv[1:]
+    every = [name for name in params.methods if name not in CONTROLS]
+    names = every if sys.argv[1:] == [EVERY] else sys.argv[1:]
     if not names:
         raise InputError(f"which method? make search METHOD=cu, or METHOD={EVERY}")
     configs = {name: method_config(name) for name in names}
@@ -68,90 +69,154 @@ def main() -> None:
 
 
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
-    """Run the trials that are missing; returns the best values as lines for params.yaml."""
-    start = Path("models") / f"{params.methods[name].start}.safetensors"
-    study = open_study(name, params, config, start)
-    checkpoint, space = load_checkpoint(start, manifest), params.search
+    """Run the trials that are missing; returns the chosen values as lines for params.yaml."""
+    study, space = open_study(name, params, config), params.search
+    repetitions = [
+        repetition_of(name, seed, precision, params, manifest)
+        for seed in params.seeds
+        for precision in space.precisions
+    ]
 
     def objective(trial: optuna.Trial) -> float:
-        lr = float(f"{trial.suggest_float('lr', space.lr_min, space.lr_max, log=True):.2g}")
-        epochs = trial.suggest_int("epochs", 1, space.epochs_max)
-        trial.set_user_attr("lr", lr)
-        tried = config.model_copy(update={"lr": lr, "epochs": epochs})
-        try:
-            outcome = run_trial(name, params, manifest, checkpoint, tried)
-        except Diverged:
-            return DIVERGED
-        trial.set_user_attr("forget_acc", outcome.forget_acc)
-        trial.set_user_attr("retain_acc", outcome.retain_acc)
-        return outcome.score(space.forget_weight)
+        values = suggest(trial, name, params)
+        scores, outcomes, samples = run_setting(name, config, values, repetitions, params, best_first(study))
+        for key, value in {"values": values, "scores": scores, "samples": samples}.items():
+            trial.set_user_attr(key, value)
+        trial.set_user_attr("reached", asdict(average(outcomes)) if outcomes else {})
+        return mean(scores)
 
-    finished = len(study.get_trials(states=[optuna.trial.TrialState.COMPLETE]))
-    study.optimize(objective, n_trials=max(0, space.trials - finished), show_progress_bar=True)
+    study.optimize(objective, n_trials=max(0, space.trials - len(finished(study))), show_progress_bar=True)
     return write_results(name, study)
 
 
-def open_study(name: str, params: Params, config: Recipe, start: Path) -> optuna.Study:
-    """Return the study of exactly this method, settings, start and code, with the trials it already has."""
+def repetition_of(name: str, seed: int, precision: str, params: Params, manifest: Manifest) -> Repetition:
+    """Load what the runs of a seed start from and are set beside."""
+    where, space = launch(precision), params.search
+    start = load_checkpoint(checkpoint_path(params.methods[name].start, seed), manifest)
+    judge = Judge.of(start.model, manifest, where, space.max_samples)
+    retrained = None
+    if space.criterion in NEED_RETRAINED:
+        retrained = judge.reached(load_checkpoint(checkpoint_path("retrained", seed), manifest).model)
+    return Repetition(seed, start, where, judge, Scale(retrained, space.forget_weight))
+
+
+def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
+    """Return the study of exactly this method, settings, starts and code, with the trials it already has."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     DATABASES.mkdir(parents=True, exist_ok=True)
-    settings = params.model_dump(include={"seed", "search"}) | config.model_dump(exclude={"lr", "epochs"})
-    key = identity_key(settings, [start, Path("data/forget.json")])
+    searched = {"lr", "epochs", *method_search(name)}
+    settings = params.model_dump(include={"seeds", "search"}) | config.model_dump(exclude=searched)
+    starts = [checkpoint_path(params.methods[name].start, seed) for seed in params.seeds]
+    key = identity_key(settings, [*starts, Path("data/forget.json")])
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
-    study.sampler = optuna.samplers.TPESampler(seed=derive_seed(params.seed, name, len(study.trials)) % 2**32)
-    if not study.trials:
-        space = params.search  # the values in use come first: the search never ends below them
-        lr = min(max(config.lr, space.lr_min), space.lr_max)
-        study.enqueue_trial({"lr": lr, "epochs": min(config.epochs, space.epochs_max)})
+    study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
+    if not study.trials:  # the values in use come first: the search never ends below them
+        space = params.search
+        in_use: Values = {"lr": min(max(config.lr, space.lr_min), space.lr_max)}
+        in_use["epochs"] = min(config.epochs, space.epochs_max)
+        study.enqueue_trial(in_use | {key: getattr(config, key) for key in method_search(name)})
     return study
 
 
-def run_trial(name: str, params: Params, manifest: Manifest, start: Checkpoint, config: Recipe) -> Outcome:
-    """Run the method in each seed and precision; returns the means."""
-    runs = [
-        run_once(name, params.seed + seed, precision, manifest, start, config)
-        for seed in range(params.search.seeds)
-        for precision in params.search.precisions
-    ]
-    return Outcome(mean(run.forget_acc for run in runs), mean(run.retain_acc for run in runs))
+def suggest(trial: optuna.Trial, name: str, params: Params) -> Values:
+    """Return the values to try: lr and epochs by the block `search`, and what the method's file names; two digits."""
+    space = params.search
+    ranges: dict[str, tuple[float, float] | tuple[int, int]] = {
+        "lr": (space.lr_min, space.lr_max),
+        "epochs": (1, space.epochs_max),
+        **method_search(name),
+    }
+    values: Values = {}
+    for key, (low, high) in ranges.items():
+        if isinstance(low, int) and isinstance(high, int):
+            values[key] = trial.suggest_int(key, low, high)
+        else:
+            values[key] = float(f"{trial.suggest_float(key, low, high, log=True):.2g}")
+    return values
 
 
-def run_once(name: str, seed: int, precision: str, manifest: Manifest, start: Checkpoint, config: Recipe) -> Outcome:
-    """Run the method once, as stages/unlearn.py does but without files, and look at what it reached."""
-    where, fresh = launch(precision), copy.deepcopy(start)
-    torch.manual_seed(derive_seed(seed, "initial weights", name))
+def run_setting(
+    name: str, config: Recipe, values: Values, repetitions: list[Repetition], params: Params, first_to_beat: float
+) -> tuple[list[float], list[Reached], int]:
+    """Run a setting in each repetition; returns scores, what was reached, and the images with gradient of a run.
+
+    It is given up after its first run when that is more than `search.give_up` points below `first_to_beat`.
+    """
+    tried = type(config).model_validate({**config.model_dump(), **values})
+    scores: list[float] = []
+    outcomes: list[Reached] = []
+    samples = 0
+    for repetition in repetitions:
+        try:
+            outcome, samples = run_once(name, repetition, tried)
+        except Diverged:
+            return [*scores, DIVERGED], outcomes, samples
+        outcomes.append(outcome)
+        scores.append(CRITERIA[params.search.criterion](outcome, repetition.scale))
+        if scores[0] < first_to_beat - params.search.give_up:
+            break
+    return scores, outcomes, samples
+
+
+def run_once(name: str, repetition: Repetition, config: Recipe) -> tuple[Reached, int]:
+    """Run the method once, as stages/unlearn.py does but without files; returns what it reached and its images."""
+    fresh = copy.deepcopy(repetition.start)
+    torch.manual_seed(derive_seed(repetition.seed, "initial weights", name))
     with tempfile.TemporaryDirectory() as scratch:
-        resume = ResumeState(Path(scratch))
-        run = Run(name, where, manifest, fresh.model, seed, resume, fresh.modules, show_progress=False)
+        resume, manifest = ResumeState(Path(scratch)), repetition.judge.manifest.without_validation()
+        run = Run(
+            name, repetition.where, manifest, fresh.model, repetition.seed, resume, fresh.modules, show_progress=False
+        )
         run.drive(method_program(name)(run, config))
-    with where.autocast():
-        reached = validate(run.model, ImageSplit(manifest, "validation", where.device), manifest)
-        trained = accuracy(run.model, ImageSplit(manifest, "train", where.device), manifest.select("train", "forget"))
-    return Outcome(mean([trained, reached["validation_forget_acc"]]), reached["validation_retain_acc"])
+    return repetition.judge.reached(run.model), run.progress.samples
+
+
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Return the trials that came to an end."""
+    return study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
+
+
+def best_first(study: optuna.Study) -> float:
+    """Return the first run's score of the best setting so far."""
+    best = max(finished(study), key=lambda trial: trial.value or DIVERGED, default=None)
+    return best.user_attrs["scores"][0] if best else float("-inf")
 
 
 def write_results(name: str, study: optuna.Study) -> str:
     """Write metrics/search/<method>.csv and .yaml; returns the text of the latter: lines for params.yaml."""
-    trials = study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-    columns = ["trial", "lr", "epochs", "forget_acc", "retain_acc", "score"]
+    trials = finished(study)
+    chosen = trials[
+        cheapest_of_the_best(
+            [trial.user_attrs["scores"] for trial in trials], [trial.user_attrs["samples"] for trial in trials]
+        )
+    ]
+    rows = [_row(trial, trial is chosen) for trial in trials]
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, columns)
+            writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
             writer.writeheader()
-            writer.writerows(_row(trial) for trial in trials)
+            writer.writerows(rows)
 
     write_atomically(RESULTS / f"{name}.csv", write)
-    best = study.best_trial
-    text = f"{name}:\n  epochs: {best.params['epochs']}\n  lr: {Decimal(str(best.user_attrs['lr'])):f}\n"
+    lines = [f"  {key}: {_plain(value)}\n" for key, value in chosen.user_attrs["values"].items()]
+    text = f"{name}:\n{''.join(lines)}"
     write_atomically(RESULTS / f"{name}.yaml", lambda path: path.write_text(text, encoding="utf-8"))
     return text
 
 
-def _row(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
-    row: dict[str, Any] = {"trial": trial.number, "epochs": trial.params["epochs"], "score": f"{trial.value:.4f}"}
-    return row | {key: f"{value:.6g}" for key, value in trial.user_attrs.items()}
+def _row(trial: optuna.trial.FrozenTrial, chosen: bool) -> dict[str, Any]:
+    attributes = trial.user_attrs
+    row: dict[str, Any] = {"trial": trial.number, "chosen": "yes" if chosen else ""}
+    row |= {key: _plain(value) for key, value in attributes["values"].items()}
+    row |= {"score": f"{trial.value:.4f}", "runs": len(attributes["scores"]), "samples": attributes["samples"]}
+    return row | {key: f"{value:.6g}" for key, value in attributes["reached"].items()}
+
+
+def _plain(value: float | int) -> str:
+    """Return a number without an exponent."""
+    return f"{Decimal(str(value)):f}"
 
 
 if __name__ == "__main__":

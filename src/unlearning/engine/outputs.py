@@ -1,16 +1,21 @@
-"""What a training stage leaves behind: checkpoint, curves and cost, in the places dvc.yaml names."""
+"""What a training stage leaves behind: a checkpoint a seed, curves and cost, in the places dvc.yaml names."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unlearning.engine.curves import write_curves
+from unlearning.engine.repetitions import place_all
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.files import write_json
-from unlearning.models.checkpoint import Checkpoint, save_checkpoint
+from unlearning.models.checkpoint import CHECKPOINTS, Checkpoint, save_checkpoint
 
 COST = Path("metrics/cost")
+CURVES = Path("plots/curves")
+CHECKPOINT, RUN = "model.safetensors", "run.json"  # what one seed leaves in its folder
 
 
 @dataclass(frozen=True)
@@ -20,26 +25,21 @@ class Outputs:
     name: str
 
     def __post_init__(self) -> None:
-        for folder in {path.parent for path in (self.checkpoint, self.curves, self.cost)}:
+        for folder in (CHECKPOINTS, COST, CURVES):
             _require_writable(folder)
 
-    @property
-    def checkpoint(self) -> Path:
-        return Path("models") / f"{self.name}.safetensors"
+    def write(self, folder: Path, checkpoint: Checkpoint, run: Run | None) -> None:
+        """Write what one seed leaves into its folder; a model that was given has no run: no curves, no cost."""
+        save_checkpoint(folder / CHECKPOINT, checkpoint)
+        rows = run.progress.rows if run else []
+        write_json(folder / RUN, {"rows": rows, "cost": run.cost() if run else {}})
 
-    @property
-    def curves(self) -> Path:
-        return Path("plots/curves") / f"{self.name}.csv"
-
-    @property
-    def cost(self) -> Path:
-        return COST / f"{self.name}.json"
-
-    def write(self, checkpoint: Checkpoint, run: Run | None) -> None:
-        """Write all three; without a run (a model that was given) the curves are empty and the cost unknown."""
-        save_checkpoint(self.checkpoint, checkpoint)
-        write_curves(self.curves, run.progress.rows if run else [])
-        write_json(self.cost, run.cost() if run else {})
+    def collect(self, folders: dict[int, Path]) -> None:
+        """Put what the seeds left, {seed: folder}, in the places dvc.yaml names."""
+        place_all(folders, CHECKPOINT, CHECKPOINTS / self.name)
+        runs: dict[int, Any] = {seed: json.loads((folder / RUN).read_text()) for seed, folder in folders.items()}
+        write_curves(CURVES / f"{self.name}.csv", {seed: run["rows"] for seed, run in runs.items()})
+        write_json(COST / f"{self.name}.json", {seed: run["cost"] for seed, run in runs.items()})
 
 
 def _require_writable(folder: Path) -> None:

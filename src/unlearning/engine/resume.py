@@ -1,7 +1,7 @@
 """State of an unfinished run, in a scratch folder that DVC does not know.
 
 Not a DVC output: `persist: true` would resume from a finished run under new parameters without a word. The folder's
-name holds a hash of everything the run depends on, so changed parameters, inputs or code never meet an old state.
+name holds `identity_key`, a hash of all the run depends on: changed parameters, inputs or code never meet an old state.
 """
 
 import hashlib
@@ -57,11 +57,6 @@ class ResumeState:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def resume_state(stage: str, params: dict[str, Any], inputs: list[Path]) -> ResumeState:
-    """Return the state of this stage under exactly these parameters, input files, code and torch version."""
-    return ResumeState(SCRATCH / f"{stage.replace('@', '-')}-{identity_key(params, inputs)}")
-
-
 def identity_key(params: dict[str, Any], inputs: list[Path]) -> str:
     """Return a short hash of parameters, input files, the code that is loaded, and the version of torch."""
     identity = {
@@ -74,6 +69,6 @@ def identity_key(params: dict[str, Any], inputs: list[Path]) -> str:
 
 
 def _own_modules() -> list[tuple[str, Path]]:
-    package = __name__.partition(".")[0]
+    own = (__name__.partition(".")[0], "__main__")  # the stage's script is __main__
     modules = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
-    return sorted((name, Path(file)) for name, file in modules if file and name.partition(".")[0] == package)
+    return sorted((name, Path(file)) for name, file in modules if file and name.partition(".")[0] in own)

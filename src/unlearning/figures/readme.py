@@ -5,34 +5,37 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.errors import InputError, run_stage
+from unlearning.figures.floor import floor_table
 from unlearning.figures.table import attack_table, cost_table, main_table
 from unlearning.files import write_atomically
-from unlearning.params import REFERENCES
+from unlearning.over_seeds import Summary
+from unlearning.params import rows_of
 from unlearning.params_file import load_params
 
 README = Path("README.md")
-METRICS, DETAILS = Path("metrics/models"), Path("metrics/details")
+METRICS, SPREAD, DETAILS = Path("metrics/models"), Path("metrics/spread"), Path("metrics/details")
 
 
 def main() -> None:
-    models = [*REFERENCES, *load_params().methods]
-    metrics, details = read(models, METRICS), read(models, DETAILS)
+    models = read(rows_of(load_params()))
     text = README.read_text(encoding="utf-8")
-    text = fill(text, "table", main_table(metrics, details))
-    text = fill(text, "attacks", attack_table(details))
-    text = fill(text, "cost", cost_table(details))
+    text = fill(text, "table", main_table(models))
+    text = fill(text, "floor", floor_table(models))
+    text = fill(text, "attacks", attack_table(models))
+    text = fill(text, "cost", cost_table(models))
     write_atomically(README, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def read(models: list[str], folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what the files of the models hold; raises InputError naming one that is missing."""
-    rows = {}
-    for name in models:
-        path = folder / f"{name}.json"
-        if not path.is_file():
-            raise InputError(f"{path} not found; run `dvc repro` first")
-        rows[name] = json.loads(path.read_text(encoding="utf-8"))
-    return rows
+def read(names: list[str]) -> dict[str, Summary]:
+    """Return what `compare` wrote of each model; raises InputError naming a file that is missing."""
+    return {name: Summary(*(_read(folder / f"{name}.json") for folder in (METRICS, SPREAD, DETAILS))) for name in names}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path} not found; run `dvc repro` first")
+    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return fields
 
 
 def fill(text: str, mark: str, table: str) -> str:

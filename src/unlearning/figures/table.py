@@ -1,115 +1,183 @@
-"""Markdown tables of all models: original and retrained first, an arrow for the better direction."""
+"""Markdown tables of all models: an arrow for the better direction, mean ± standard deviation over the seeds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from unlearning.params import REFERENCES
+from unlearning.over_seeds import Summary, best_of, competitors
+from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
 Cell = float | str | None
-Columns = dict[str, tuple[str, int]]  # key: heading, decimals
+Better = Literal["low", "high", "zero"]
 UNSURE, COLLAPSED = "†", "‡"
-COLUMNS: Columns = {  # key of metrics/models/<model>.json, or of what `main_table` adds from the details
-    "forget_acc": ("FA ↓", 2),
-    "retain_acc": ("RA ↑", 2),
-    "test_forget_acc": ("TFA ↓", 2),
-    "test_retain_acc": ("TRA ↑", 2),
-    "cka": ("CKA ↓", 2),
-    "idi": ("IDI → 0", 3),
-    "idi_abs": ("IDI abs ↓", 3),
-    "h_mean": ("H-Mean ↑", 2),
-    "retrain_gap": ("gap to retrained ↓", 2),
-    "js_divergence": ("JS ↓", 3),
-    "seconds": ("seconds ↓", 1),
+
+
+class Column(NamedTuple):
+    heading: str
+    decimals: int
+    better: Better | None = None  # which value is the best; None = read beside the retrained model's
+
+
+Columns = dict[str, Column]
+COLUMNS: Columns = {  # keys of metrics/models/<model>.json, and js_divergence of the details
+    "forget_acc": Column("FA ↓", 1, "low"),
+    "retain_acc": Column("RA ↑", 1, "high"),
+    "test_forget_acc": Column("TFA ↓", 1, "low"),
+    "test_retain_acc": Column("TRA ↑", 1, "high"),
+    "cka": Column("CKA ↓", 1, "low"),
+    "idi": Column("IDI → 0", 2, "zero"),
+    "idi_abs": Column("IDI abs ↓", 2, "low"),
+    "h_mean": Column("H-Mean ↑", 1, "high"),
+    "retrain_gap": Column("gap to retrained ↓", 1, "low"),
+    "js_divergence": Column("JS ↓", 2, "low"),
+    "seconds": Column("seconds ↓", 1, "low"),
 }
 ATTACK_COLUMNS: Columns = {  # all but the last two: forget accuracy that comes back, or an AUC; read beside retrained's
-    "linear_probe": ("linear probe", 1),
-    "small_probe": ("probe, few images", 1),
-    "head_recovery": ("head recovery", 1),
-    "mia_auc": ("MIA, AUC", 1),
-    "lira": ("LiRA, AUC", 1),
-    "effective_rank": ("effective rank", 1),
-    "calibration_error": ("ECE ↓", 1),
+    "linear_probe": Column("linear probe", 1),
+    "small_probe": Column("probe, few images", 1),
+    "head_recovery": Column("head recovery", 1),
+    "mia_auc": Column("MIA, AUC", 1),
+    "lira": Column("LiRA, AUC", 1),
+    "effective_rank": Column("effective rank", 1),
+    "calibration_error": Column("ECE ↓", 1),
 }
-COST_COLUMNS: Columns = {  # key of `cost` in metrics/details/<model>.json
-    "seconds": ("seconds", 1),
-    "seconds_over_retraining": ("of retraining's time", 2),
-    "steps": ("optimiser steps", 0),
-    "samples": ("images with gradient", 0),
-    "peak_memory_gb": ("peak memory, GB", 2),
+COST_COLUMNS: Columns = {  # keys of `cost` in the details
+    "seconds": Column("seconds", 1),
+    "seconds_over_retraining": Column("of retraining's time", 2),
+    "steps": Column("optimiser steps", 0),
+    "samples": Column("images with gradient", 0),
+    "peak_memory_gb": Column("peak memory, GB", 2),
 }
 LEGEND = {
     UNSURE: "IDI is unsure: its critics' held-out and training estimates differ by more than a tenth of H(Y).",
     COLLAPSED: "The forget set's features have nearly collapsed: a low CKA says no more than that.",
 }
+ONE_SEED = "One seed: each number is a single draw; give `seeds:` several to see which differences are more than luck."
+BOLD = (
+    "Bold: the best of the methods that forget (FA at most 1 %) and keep utility (TRA within 5 points of retrained's), "
+    "and each of them that a paired t-test over the seeds (5 %) cannot tell from it; controls are left out."
+)
 
 
-def main_table(metrics: Mapping[str, Mapping[str, Any]], details: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table of metrics/models, with what the details add: deviations, divergence, marks and their legend."""
-    rows = {name: _main_row(row, details[name]) for name, row in metrics.items()}
-    table = markdown_table(rows, _with_knn(COLUMNS, metrics))
+def main_table(models: Mapping[str, Summary]) -> str:
+    """Return the table of metrics/models with the divergence, marks, and what marks and bold type mean."""
+    columns = _with_knn(COLUMNS, models)
+    several = _several(models)
+    bold = _best_rows(models, columns) if several else {}
+    rows = {name: _main_row(one, columns, {key for key in bold if name in bold[key]}) for name, one in models.items()}
+    table = markdown_table(rows, columns)
     legend = [f"{mark} {text}" for mark, text in LEGEND.items() if mark in table]
-    return table + "".join(f"\n{line}\n" for line in legend)
+    return table + "".join(f"\n{line}\n" for line in [*legend, BOLD if several else ONE_SEED])
 
 
-def attack_table(details: Mapping[str, Mapping[str, Any]]) -> str:
+def attack_table(models: Mapping[str, Summary]) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
-    shots = list(next(iter(details.values()))["relearn"]["forget"])
-    relearn = {f"relearn.{k}": (f"relearned, {k} image{'s' * (k != '1')}", 1) for k in shots}
+    shots = list(next(iter(models.values())).mean["relearn"]["forget"])
+    relearn = {f"relearn.{k}": Column(f"relearned, {k} image{'s' * (k != '1')}", 1) for k in shots}
     head, tail = dict(list(ATTACK_COLUMNS.items())[:3]), dict(list(ATTACK_COLUMNS.items())[3:])
-    return markdown_table({name: _attack_row(one) for name, one in details.items()}, head | relearn | tail)
+    return _plain_table(
+        {name: (_attacks(one.mean), _attacks(one.std)) for name, one in models.items()}, head | relearn | tail
+    )
 
 
-def cost_table(details: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table of what training or unlearning took."""
-    return markdown_table({name: one["cost"] for name, one in details.items()}, COST_COLUMNS)
+def cost_table(models: Mapping[str, Summary]) -> str:
+    """Return the table of what training or unlearning took, means over the seeds."""
+    return markdown_table(
+        {
+            name: {key: _text(one.mean["cost"].get(key), None, column) for key, column in COST_COLUMNS.items()}
+            for name, one in models.items()
+            if name != ANOTHER
+        },
+        COST_COLUMNS,
+    )
 
 
-def worst_table(details: Mapping[str, Mapping[str, Any]]) -> str:
+def worst_table(models: Mapping[str, Summary]) -> str:
     """Return the table of the retain classes that lost most test accuracy under each method, in points."""
-    rows: dict[str, dict[str, Cell]] = {
-        name: {"worst": ", ".join(f"{label} {lost:.0f}" for label, lost in one["worst_retain_classes"].items())}
-        for name, one in details.items()
-        if name != "original"
+    rows: dict[str, dict[str, str | None]] = {
+        name: {"worst": ", ".join(f"{label} {lost:.0f}" for label, lost in one.details["worst_retain_classes"].items())}
+        for name, one in models.items()
+        if name not in ("original", ANOTHER)
     }
-    return markdown_table(rows, {"worst": ("points of test accuracy lost to the original, worst first", 0)})
+    return markdown_table(rows, {"worst": Column("points of test accuracy lost to the original, worst first", 0)})
 
 
-def markdown_table(rows: Mapping[str, Mapping[str, Cell]], columns: Columns = COLUMNS) -> str:
+def markdown_table(rows: Mapping[str, Mapping[str, str | None]], columns: Columns) -> str:
     """Return a Markdown table, a row a model in the given order; columns that no model has are left out."""
     columns = {key: value for key, value in columns.items() if any(row.get(key) is not None for row in rows.values())}
-    lines = [_line(["model", *(heading for heading, _ in columns.values())])]
+    lines = [_line(["model", *(column.heading for column in columns.values())])]
     lines.append(_line([":---", *("---:" for _ in columns)]))
-    for name, row in rows.items():
-        label = f"*{name}*" if name in REFERENCES else name
-        lines.append(_line([label, *(_cell(row.get(key), decimals) for key, (_, decimals) in columns.items())]))
+    lines += [_line([_label(name), *(row.get(key) or "–" for key in columns)]) for name, row in rows.items()]
     return "\n".join(lines) + "\n"
 
 
-def _main_row(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Cell]:
-    row: dict[str, Cell] = {key: value for key, value in metrics.items() if not isinstance(value, dict)}
-    for name, value in metrics.get("knn", {}).items():
-        row[f"knn.{name}"] = f"{value:.1f} ({metrics['knn_gap'][name]:.1f})"
-    row["js_divergence"] = details["js_divergence"]
-    if details["collapsed"]:
-        row["cka"] = f"{metrics['cka']:.2f}{COLLAPSED}"
-    if "idi" in metrics:
-        std, unsure = details["idi"]["std"], details["idi"]["unsure"]
-        row["idi"] = f"{metrics['idi']:.3f}" + (f" ± {std:.3f}" if std is not None else "") + (UNSURE if unsure else "")
-    return row
+def _plain_table(rows: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], columns: Columns) -> str:
+    """Return the table of rows of (means, deviations)."""
+    return markdown_table(
+        {
+            name: {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
+            for name, (means, stds) in rows.items()
+        },
+        columns,
+    )
 
 
-def _with_knn(columns: Columns, metrics: Mapping[str, Mapping[str, Any]]) -> Columns:
+def _several(models: Mapping[str, Summary]) -> bool:
+    return all(len(one.details["seeds"]) > 1 for one in models.values())
+
+
+def _main_row(one: Summary, columns: Columns, bold: set[str]) -> dict[str, str | None]:
+    means, stds = _flat(one.metrics), _flat(one.spread)
+    means["js_divergence"], stds["js_divergence"] = one.mean["js_divergence"], one.std.get("js_divergence")
+    row = {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
+    for key, gap in one.metrics.get("knn_gap", {}).items():
+        row[f"knn.{key}"] = f"{row[f'knn.{key}']} ({gap:.1f})"
+    row = {key: f"**{text}**" if key in bold and text else text for key, text in row.items()}
+    marks = {
+        "cka": COLLAPSED * bool(one.mean["collapsed"]),
+        "idi": UNSURE * bool(one.mean.get("idi", {}).get("unsure")),
+    }
+    return row | {key: f"{row[key]}{mark}" for key, mark in marks.items() if mark and row[key]}
+
+
+def _best_rows(models: Mapping[str, Summary], columns: Columns) -> dict[str, list[str]]:
+    """Return {column: the rows in bold}."""
+    candidates = competitors(dict(models), [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)])
+    best = {}
+    for key, column in columns.items():
+        values = {name: _values_of(models[name], key) for name in candidates}
+        known = {name: of_seeds for name, of_seeds in values.items() if of_seeds}
+        if column.better is not None and known:
+            towards = {"low": float, "high": lambda value: -value, "zero": abs}[column.better]
+            best[key] = best_of({name: [towards(value) for value in of_seeds] for name, of_seeds in known.items()})
+    return best
+
+
+def _values_of(one: Summary, key: str) -> list[float]:
+    """Return a column's value for each seed; nothing where the model has none."""
+    rows = [{**seed, **seed["metrics"]} for seed in one.details["seeds"].values()]
+    return [row[key] for row in rows if key in row] if all(key in row for row in rows) else []
+
+
+def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {key: value for key, value in metrics.items() if not isinstance(value, dict)}
+    return flat | {f"knn.{name}": value for name, value in metrics.get("knn", {}).items()}
+
+
+def _with_knn(columns: Columns, models: Mapping[str, Summary]) -> Columns:
     """Return the columns with one for each downstream set, before the summaries."""
-    sets = list(dict.fromkeys(name for row in metrics.values() for name in row.get("knn", {})))
-    knn = {f"knn.{name}": (f"k-NN {name} (gap ↓)", 1) for name in sets}
+    sets = list(dict.fromkeys(name for one in models.values() for name in one.metrics.get("knn", {})))
+    knn = {f"knn.{name}": Column(f"k-NN {name} (gap ↓)", 1) for name in sets}
     before = list(columns).index("h_mean")
     items = list(columns.items())
     return dict(items[:before]) | knn | dict(items[before:])
 
 
-def _attack_row(details: Mapping[str, Any]) -> dict[str, Cell]:
+def _attacks(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numbers of the attack table, of the means or the deviations of the details; none of nothing."""
+    if not details:
+        return {}
     probe = details["linear_probe"]
-    row: dict[str, Cell] = {
+    row = {
         "linear_probe": probe["all"]["forget"],
         "small_probe": probe["small"]["forget"],
         "head_recovery": details["head_recovery"]["forget"],
@@ -118,15 +186,20 @@ def _attack_row(details: Mapping[str, Any]) -> dict[str, Cell]:
     }
     row |= {f"relearn.{k}": value for k, value in details["relearn"]["forget"].items()}
     attacks = {"mia_auc": (details["membership"] or {}).get("all"), "lira": details.get("lira")}
-    return row | {key: _interval(auc) for key, auc in attacks.items()}
+    return row | {key: auc["auc"] for key, auc in attacks.items() if auc}
 
 
-def _interval(auc: Mapping[str, float] | None) -> str | None:
-    return None if auc is None else f"{auc['auc']:.1f} [{auc['low']:.0f}, {auc['high']:.0f}]"
+def _text(mean: float | None, std: float | None, column: Column) -> str | None:
+    if mean is None:
+        return None
+    text = f"{mean:.{column.decimals}f}"
+    return text if std is None else f"{text} ± {std:.{column.decimals}f}"
 
 
-def _cell(value: Cell, decimals: int) -> str:
-    return "–" if value is None else value if isinstance(value, str) else f"{value:.{decimals}f}"
+def _label(name: str) -> str:
+    if name in CONTROLS:
+        return f"{name} (control)"
+    return f"*{name}*" if name in (*REFERENCES, ANOTHER) else name
 
 
 def _line(cells: list[str]) -> str:

@@ -1,7 +1,8 @@
 """Unlearning methods: one file each, found by its name in `methods:` of params.yaml.
 
 A method file has a class `Config(UnlearnRecipe)`, its block of params.yaml, and a generator `unlearn(run, cfg)` that
-yields one loss per optimiser step (README, "Your own method").
+yields one loss per optimiser step (README, "Your own method"). It may have what `make search` varies beside lr and
+epochs: `SEARCH = {"<parameter>": (lowest, highest)}`, floats on a logarithmic scale or whole numbers.
 """
 
 import importlib
@@ -27,6 +28,11 @@ def method_program(name: str) -> Callable[[Run, Any], Iterator[Tensor]]:
     """Return the method's `unlearn`; raises InputError for an unknown method."""
     program: Callable[[Run, Any], Iterator[Tensor]] = _module(name).unlearn
     return program
+
+
+def method_search(name: str) -> dict[str, tuple[float, float] | tuple[int, int]]:
+    """Return what `make search` varies beside lr and epochs, {parameter: (lowest, highest)}: the method's SEARCH."""
+    return getattr(_module(name), "SEARCH", {})
 
 
 def _module(name: str) -> Any:

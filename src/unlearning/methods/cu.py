@@ -21,6 +21,9 @@ class Config(ContrastConfig):
     """All of it is shared with `ec`."""
 
 
+SEARCH = {"lambda_cu": (0.3, 10.0), "omega": (1, 4)}
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield lambda_cu L_CU(z_f, z_r) + lambda_ce CE(retain) at the final layer."""
     return contrast(run, cfg, final_point(run), loss)

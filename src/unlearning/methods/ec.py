@@ -19,6 +19,9 @@ class Config(ContrastConfig, EveryPoint):
     """CU's parameters and those of deep supervision."""
 
 
+SEARCH = {"lambda_cu": (0.3, 10.0), "omega": (1, 4)}
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield sum_l w_l (lambda_cu L_CU^l + lambda_ce L_CE^l); backbone, classifier, modules and heads all learn."""
     return contrast(run, cfg, every_point(run, cfg), loss)

@@ -23,6 +23,9 @@ class Config(UnlearnRecipe):
     omega: Count  # retain batches per forget batch, one optimiser step each
 
 
+SEARCH = {"lambda_opc": (0.03, 3.0)}
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield CE(retain) + lambda_opc mean ||m(forget)||."""
     network = run.optimise(SupervisedNetwork(run.model, points=[]), cfg)

@@ -16,6 +16,7 @@ from unlearning.files import write_atomically
 from unlearning.models.backbone import Architecture, build, load_exactly
 from unlearning.models.ec_modules import ec_modules
 
+CHECKPOINTS = Path("models")
 FORMAT = "unlearning-1"
 HEADER = "unlearning"  # one metadata key: safetensors writes several in no fixed order, and bytes must not depend on it
 MODEL, MODULES = "model.", "modules."
@@ -38,7 +39,12 @@ class Header:
 class Checkpoint:
     header: Header
     model: nn.Module
-    modules: nn.ModuleDict | None  # EC modules, in models/ec_modules.safetensors only
+    modules: nn.ModuleDict | None  # EC modules, in models/ec_modules/ only
+
+
+def checkpoint_path(model: str, seed: int) -> Path:
+    """Return where the checkpoint of a model's repetition lies."""
+    return CHECKPOINTS / model / f"{seed}.safetensors"
 
 
 def new_header(

@@ -9,24 +9,22 @@ from unlearning.errors import InputError
 from unlearning.files import sha256_of
 from unlearning.models.backbone import Architecture, build, load_exactly, read_weights
 from unlearning.models.checkpoint import model_weights, read_header
-from unlearning.params import Reference
 
 
-def load_given(reference: Reference, key: str, architecture: Architecture, manifest: Manifest) -> tuple[nn.Module, str]:
-    """Return the classifier in `reference.checkpoint` and the file's SHA-256.
+def load_given(
+    path: Path, sha256: str | None, key: str, architecture: Architecture, manifest: Manifest
+) -> tuple[nn.Module, str]:
+    """Return the classifier in a file and the file's SHA-256.
 
-    The file: a checkpoint of this pipeline, safetensors, or anything timm reads without executing code. `key` is the
-    block in params.yaml, for messages. Raises InputError when the file is not the one whose hash was given, or is of
-    another architecture or class list.
+    The file: a checkpoint of this pipeline, safetensors, or anything timm reads without executing code. sha256: what
+    it should be, where that is known. `key` is the block in params.yaml, for messages. Raises InputError when the file
+    is not the one whose hash was given, or is of another architecture or class list.
     """
-    path = Path(reference.checkpoint or "")
     if not path.is_file():
         raise InputError(f"{key}.checkpoint: no file {path}; check the path (relative to the repository)")
     digest = sha256_of(path)
-    if reference.sha256 not in (None, digest):
-        raise InputError(
-            f"{key}.sha256: {path} has SHA-256 {digest}, expected {reference.sha256}; is it the right file?"
-        )
+    if sha256 not in (None, digest):
+        raise InputError(f"{key}.sha256: {path} has SHA-256 {digest}, expected {sha256}; is it the right file?")
     header = read_header(path)
     if header is not None and header.classes != manifest.classes:
         raise InputError(f"{key}.checkpoint: {path} was trained on other classes than data/split/manifest.json lists")

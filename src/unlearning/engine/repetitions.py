@@ -1,0 +1,99 @@
+"""Repetitions: a stage does its work once per seed of `seeds:`, in one process, and keeps what each seed left.
+
+A killed stage loses at most the seed it was in, and a seed added to the list computes only itself. What is kept lies in
+the scratch folder under a name that holds a hash of all that the seed's work depends on, as resume states do.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unlearning.engine.launch import Launch
+from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
+
+KEPT = SCRATCH / "kept"
+BOUND_GB = 4.0  # of all that is kept; what was used longest ago goes first
+
+
+@dataclass(frozen=True)
+class Needs:
+    """All that the work of one seed depends on, beside the code and the seed."""
+
+    params: dict[str, Any]
+    inputs: list[Path]
+
+
+Work = Callable[[int, Path, ResumeState], None]  # seed, the folder its files go into, the state to go on from
+
+
+def repeat(
+    stage: str, seeds: list[int], where: Launch, needs: Callable[[int], Needs], work: Work, bound_gb: float = BOUND_GB
+) -> dict[int, Path]:
+    """Return {seed: folder with the files that `work` left in it}; a seed whose folder is kept is not done again.
+
+    All processes call `work`; only the main one may write into the folder. Afterwards the folders used longest ago are
+    removed until the rest fits into `bound_gb`; those of this call stay.
+    """
+    folders = {}
+    for seed in seeds:
+        needed = needs(seed)
+        name = f"{stage.replace('@', '-')}-{seed}-{identity_key({**needed.params, 'seed': seed}, needed.inputs)}"
+        folders[seed] = KEPT / name
+        if _agree(where, folders[seed].is_dir()):
+            if where.main:
+                folders[seed].touch()
+                print(f"{stage}: seed {seed} was finished before; its files are taken from {folders[seed]}")
+            continue
+        unfinished, resume = KEPT / f".{name}", ResumeState(SCRATCH / name)
+        if where.main:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir(parents=True)
+        work(seed, unfinished, resume)
+        if where.main:
+            unfinished.rename(folders[seed])
+            resume.clear()
+    if where.main:
+        bound(KEPT, bound_gb, set(folders.values()))
+    return folders
+
+
+def bound(kept: Path, bound_gb: float, in_use: set[Path]) -> None:
+    """Remove the folders used longest ago until what is in `kept` takes `bound_gb` at most; those in use stay."""
+    folders = sorted(kept.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
+    for folder in folders:
+        if sum(sizes.values()) <= bound_gb * 1e9:
+            return
+        if folder not in in_use:
+            shutil.rmtree(folder)
+            del sizes[folder]
+
+
+def place(source: Path, target: Path) -> None:
+    """Put a kept file where DVC looks for it: a copy, as DVC makes its outputs read-only."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def place_all(folders: dict[int, Path], name: str, target: Path) -> None:
+    """Put the kept file `name` of each seed into the folder `target` as <seed><suffix>; other files there go."""
+    wanted = {seed: target / f"{seed}{Path(name).suffix}" for seed in folders}
+    for seed, folder in folders.items():
+        place(folder / name, wanted[seed])
+    for file in set(target.iterdir()) - set(wanted.values()):
+        file.unlink()
+
+
+def _agree(where: Launch, kept: bool) -> bool:
+    """Return whether every process finds the folder: all of them work, or none."""
+    return bool(where.average(torch.tensor(float(kept))) == 1)

@@ -1,0 +1,76 @@
+"""Distance to the retrained model in units of the noise floor: of how far two retrained models are apart."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from unlearning.figures.table import Column, markdown_table
+from unlearning.over_seeds import Summary
+from unlearning.params import ANOTHER
+
+Models = Mapping[str, Summary]
+SHOWN: dict[str, Column] = {  # distances to the retrained model of the same seed, 0 for itself
+    "retrain_gap": Column("gap to retrained", 1),
+    "js_divergence": Column("JS", 1),
+    "idi_abs": Column("IDI abs", 1),
+    "cka_retrained": Column("100 - CKA to retrained", 1),
+    "linear_probe": Column("linear probe", 1),
+    "head_recovery": Column("head recovery", 1),
+}
+INTRODUCTION = (
+    "Each number is a distance to the retrained model over that of *another* retrained model (the next seed's): 1 is "
+    "as near as one retraining is to the other, and nothing can be said to be nearer; up to 1 in bold."
+)
+ONE_SEED = "With one seed there is no other retrained model: give `seeds:` two or more.\n"
+
+
+def floor_table(models: Models) -> str:
+    """Return the table with its introduction; a sentence where there is one seed."""
+    if ANOTHER not in models:
+        return ONE_SEED
+    unit = distances(models[ANOTHER])
+    rows = {
+        name: {key: _ratio(value, unit.get(key, 0.0)) for key, value in distances(one).items()}
+        for name, one in models.items()
+        if name not in ("retrained", ANOTHER)
+    }
+    return f"{INTRODUCTION}\n\n{markdown_table(rows, SHOWN)}\n{within(models)}\n"
+
+
+def within(models: Models) -> str:
+    """Return one sentence: which models lie within the noise floor in every distance."""
+    unit = distances(models[ANOTHER])
+    inside = [
+        name
+        for name, one in models.items()
+        if name not in ("retrained", ANOTHER)
+        and all(value <= unit[key] for key, value in distances(one).items() if key in unit)
+    ]
+    return f"Within the noise floor in every column: {', '.join(inside) or 'none'}."
+
+
+def distances(one: Summary) -> dict[str, float]:
+    """Return the mean over the seeds of each distance to the retrained model that the model has."""
+    of_seeds = [_of_seed(seed) for seed in one.details["seeds"].values()]
+    return {
+        key: sum(seed[key] for seed in of_seeds) / len(of_seeds)
+        for key in SHOWN
+        if all(key in seed for seed in of_seeds)
+    }
+
+
+def _of_seed(seed: Mapping[str, Any]) -> dict[str, float]:
+    metrics = seed["metrics"]
+    found = {key: metrics[key] for key in ("retrain_gap", "idi_abs") if key in metrics}
+    return found | {
+        "js_divergence": seed["js_divergence"],
+        "cka_retrained": 100 - list(seed["cka_retrained"].values())[-1],
+        "linear_probe": abs(seed["linear_probe"]["gap"]),
+        "head_recovery": abs(seed["head_recovery"]["gap"]),
+    }
+
+
+def _ratio(value: float, unit: float) -> str | None:
+    if unit == 0:
+        return None
+    text = f"{value / unit:.1f}"
+    return f"**{text}**" if value <= unit else text

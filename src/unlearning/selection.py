@@ -1,0 +1,143 @@
+"""What hyper-parameters are chosen by: a criterion a name, a function of what runs reached without the test split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from statistics import mean, stdev
+
+import numpy as np
+import torch
+from torch import nn
+
+from unlearning.data.batches import ImageSplit, in_order
+from unlearning.data.manifest import Manifest
+from unlearning.data.samples import kept_sample
+from unlearning.engine.launch import Launch
+from unlearning.engine.validation import accuracy, eval_mode, validate
+from unlearning.metrics.cka import debiased_cka
+from unlearning.metrics.h_mean import h_mean, normalised_scores
+from unlearning.models.taps import penultimate
+
+BATCH_SIZE = 512  # images
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a model reached, percent; everything from training and validation images."""
+
+    forget_acc: float  # of training images
+    retain_acc: float
+    validation_forget_acc: float
+    validation_retain_acc: float
+    cka: float  # debiased, of training images to forget, to the model before unlearning
+
+    @property
+    def h_mean(self) -> float:
+        """The paper's H-Mean over the scores of Eq. 5 that need no retrained model, validation in the test's place."""
+        accuracies = {
+            "forget_acc": self.forget_acc,
+            "retain_acc": self.retain_acc,
+            "test_forget_acc": self.validation_forget_acc,
+            "test_retain_acc": self.validation_retain_acc,
+        }
+        return h_mean(normalised_scores({**accuracies, "cka": max(self.cka, 0.0)}))
+
+    def gap(self, retrained: "Reached") -> float:
+        """Return the mean distance to the retrained model on validation images, in points."""
+        forget = abs(self.validation_forget_acc - retrained.validation_forget_acc)
+        return (forget + abs(self.validation_retain_acc - retrained.validation_retain_acc)) / 2
+
+    def kept(self, forget_weight: float) -> float:
+        """Return validation retain accuracy less `forget_weight` times the mean of both forget accuracies."""
+        return self.validation_retain_acc - forget_weight * (self.forget_acc + self.validation_forget_acc) / 2
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What criteria ask for beside the run itself."""
+
+    retrained: Reached | None  # of the same seed; None where the criterion needs none
+    forget_weight: float
+
+
+def _closeness(reached: Reached, scale: Scale) -> float:
+    assert scale.retrained is not None
+    return -reached.gap(scale.retrained)
+
+
+Criterion = Callable[[Reached, Scale], float]  # larger is better
+CRITERIA: dict[str, Criterion] = {
+    "h_mean": lambda reached, _: reached.h_mean,
+    "closeness": _closeness,
+    "accuracy": lambda reached, scale: reached.kept(scale.forget_weight),
+}
+NEED_RETRAINED = ("closeness",)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Measures models of one seed: which images, and the features of the model before unlearning."""
+
+    manifest: Manifest
+    where: Launch
+    train: ImageSplit
+    validation: ImageSplit
+    forget: np.ndarray  # positions of training images
+    retain: np.ndarray
+    before: torch.Tensor  # (n, d), penultimate features of `forget`
+
+    @classmethod
+    def of(cls, model: nn.Module, manifest: Manifest, where: Launch, max_samples: int) -> "Judge":
+        """Return the judge that sets models beside this one; at most `max_samples` training images of each part."""
+        train, validation = (ImageSplit(manifest, split, where.device) for split in ("train", "validation"))
+        parts = (manifest.select("train", "forget"), manifest.select("train", "retain"))
+        forget, retain = (part[kept_sample(len(part), max_samples, seed=0)] for part in parts)
+        before = features(model, train, forget, where)
+        return cls(manifest, where, train, validation, forget, retain, before)
+
+    def reached(self, model: nn.Module) -> Reached:
+        """Return what a model reached."""
+        after = features(model, self.train, self.forget, self.where)
+        with eval_mode(model), self.where.autocast():
+            return Reached(
+                forget_acc=accuracy(model, self.train, self.forget),
+                retain_acc=accuracy(model, self.train, self.retain),
+                **validate(model, self.validation, self.manifest),
+                cka=debiased_cka(self.before, after),
+            )
+
+
+@torch.no_grad()
+def features(model: nn.Module, images: ImageSplit, positions: np.ndarray, where: Launch) -> torch.Tensor:
+    """Return the penultimate features (n, d) of some images, float32 on the CPU, in eval mode."""
+    placed, rows = where.place(model), []
+    with eval_mode(placed), penultimate(placed) as last, where.autocast():
+        for batch in images.batches(in_order(positions, BATCH_SIZE)):
+            placed(batch.images)
+            rows.append(last[0].float().cpu())
+    return torch.cat(rows)
+
+
+def average(outcomes: list[Reached]) -> Reached:
+    """Return the mean of each number."""
+    return Reached(**{field.name: mean(getattr(one, field.name) for one in outcomes) for field in fields(Reached)})
+
+
+def cheapest_of_the_best(scores: list[list[float]], costs: list[float]) -> int:
+    """Return which setting to use: the cheapest of those within the noise of the seeds of the best.
+
+    scores: a value a seed for each setting, larger is better; settings that were given up have fewer, and lose. costs:
+    one a setting. Within the noise: the mean of the paired differences to the best is at most their standard error
+    (Breiman's one-standard-error rule, paired). With one seed the best itself.
+    """
+    full = max(map(len, scores))
+    whole = [number for number, of_seeds in enumerate(scores) if len(of_seeds) == full]
+    best = max(whole, key=lambda number: mean(scores[number]))
+    near = [number for number in whole if _within_noise(scores[best], scores[number])]
+    return min(near, key=lambda number: (costs[number], -mean(scores[number])))
+
+
+def _within_noise(best: list[float], other: list[float]) -> bool:
+    differences = [a - b for a, b in zip(best, other, strict=True)]
+    if len(differences) < 2:
+        return mean(differences) <= 0
+    return mean(differences) <= stdev(differences) / len(differences) ** 0.5
