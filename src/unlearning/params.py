@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from unlearning.errors import did_you_mean
 
@@ -77,9 +77,20 @@ class Recipe(Block):
     momentum: Fraction
     weight_decay: NonNegative
     schedule: str
+    milestones: list[Count]  # of `step` alone: when so many epochs of a phase are done, lr is multiplied by `decay`
+    decay: Annotated[float, Field(gt=0, lt=1)]  # of `step` alone
     warmup: Fraction
     clip_norm: Positive | None
     augment: Augment
+
+    @field_validator("milestones")
+    @classmethod
+    def _steps_ascend(cls, milestones: list[int], block: ValidationInfo) -> list[int]:
+        if block.data.get("schedule") == "step" and not milestones:
+            raise ValueError("the schedule `step` needs the epochs after which it lowers lr; give them, or `constant`")
+        if milestones != sorted(set(milestones)):
+            raise ValueError("these epochs should ascend")
+        return milestones
 
 
 class UnlearnRecipe(Recipe):
