@@ -33,10 +33,18 @@ class Data(Block):
     validation_fraction: Fraction
     seed: int
     image_size: Annotated[int, Field(ge=4)]
+    eval_resize: Annotated[list[int], Field(max_length=2)]
     mean: list[float] | None
     std: list[Positive] | None
     resident_gb: NonNegative
     workers: Annotated[int, Field(ge=0)]
+
+    @field_validator("eval_resize")
+    @classmethod
+    def _holds_the_crop(cls, sides: list[int], block: ValidationInfo) -> list[int]:
+        if any(side < block.data.get("image_size", 0) for side in sides):
+            raise ValueError("each side should be at least image_size, which is cut out of its middle")
+        return sides
 
 
 class Forget(Block):
