@@ -30,6 +30,8 @@ RECIPE = {
     "momentum": 0.9,
     "weight_decay": 0.0005,
     "schedule": "cosine",
+    "milestones": [],
+    "decay": 0.1,
     "warmup": 0.0,
     "clip_norm": None,
     "augment": NO_AUGMENT.model_copy(update={"jitter": 0.2}),

@@ -206,6 +206,34 @@ def test_a_value_outside_its_range_is_refused(edited: Callable[..., Path], key: 
     assert refusal(edited({key: value})).startswith(f"{key}: ")
 
 
+@pytest.mark.parametrize("block", ["train", "pretrain_ec", "relearn", "ec"])
+def test_the_schedule_step_without_milestones_names_the_key(edited: Callable[..., Path], block: str) -> None:
+    message = refusal(edited({f"{block}.schedule": "step", f"{block}.milestones": []}))
+    assert message.startswith(f"{block}.milestones: the schedule `step` needs the epochs after which it lowers lr")
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
+def test_other_schedules_need_no_milestones(edited: Callable[..., Path], schedule: str) -> None:
+    assert load_params(edited({"train.schedule": schedule, "train.milestones": []})).train.milestones == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.milestones", [5, 3]),
+        ("train.milestones", [3, 3]),
+        ("train.milestones", [0, 3]),
+        ("train.milestones", [2.5]),
+        ("train.milestones", None),
+        ("train.decay", 0.0),
+        ("train.decay", 1.0),
+        ("train.decay", None),
+    ],
+)
+def test_milestones_ascend_from_1_and_the_decay_lowers(edited: Callable[..., Path], key: str, value: object) -> None:
+    assert refusal(edited({key: value})).startswith(key)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("key", ["train.lr", "train.weight_decay", "data.resident_gb", "ec.lambda_cu"])
 def test_values_that_are_not_finite_are_refused(edited: Callable[..., Path], key: str, value: float) -> None:

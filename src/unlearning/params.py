@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from unlearning.errors import did_you_mean
 
@@ -33,10 +33,18 @@ class Data(Block):
     validation_fraction: Fraction
     seed: int
     image_size: Annotated[int, Field(ge=4)]
+    eval_resize: Annotated[list[int], Field(max_length=2)]
     mean: list[float] | None
     std: list[Positive] | None
     resident_gb: NonNegative
     workers: Annotated[int, Field(ge=0)]
+
+    @field_validator("eval_resize")
+    @classmethod
+    def _holds_the_crop(cls, sides: list[int], block: ValidationInfo) -> list[int]:
+        if any(side < block.data.get("image_size", 0) for side in sides):
+            raise ValueError("each side should be at least image_size, which is cut out of its middle")
+        return sides
 
 
 class Forget(Block):
@@ -95,9 +103,20 @@ class Recipe(Block):
     momentum: Fraction
     weight_decay: NonNegative
     schedule: str
+    milestones: list[Count]  # of `step` alone: when so many epochs of a phase are done, lr is multiplied by `decay`
+    decay: Annotated[float, Field(gt=0, lt=1)]  # of `step` alone
     warmup: Fraction
     clip_norm: Positive | None
     augment: Augment
+
+    @field_validator("milestones")
+    @classmethod
+    def _steps_ascend(cls, milestones: list[int], block: ValidationInfo) -> list[int]:
+        if block.data.get("schedule") == "step" and not milestones:
+            raise ValueError("the schedule `step` needs the epochs after which it lowers lr; give them, or `constant`")
+        if milestones != sorted(set(milestones)):
+            raise ValueError("these epochs should ascend")
+        return milestones
 
 
 class UnlearnRecipe(Recipe):

@@ -23,6 +23,7 @@ def make_data() -> Callable[..., Data]:
             "validation_fraction": 0.1,
             "seed": 0,
             "image_size": 8,
+            "eval_resize": [],
             "mean": None,
             "std": None,
             "resident_gb": 4.0,

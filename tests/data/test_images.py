@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unlearning.data.images import fit, read_all, read_image
+from unlearning.data.images import evaluation_view, fit, read_all, read_image, stored
 from unlearning.errors import InputError
 
 WriteImage = Callable[..., Path]
@@ -81,6 +81,36 @@ def test_the_centre_of_the_longer_side_is_kept(wide: bool) -> None:
     assert fitted.shape == (1, 8, 8)
     assert fitted[0, 2:6, 2:6].eq(200).all()
     assert fitted.float().mean() > 180
+
+
+def plain_resize(image: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Pillow's antialiased bilinear scaling, another implementation."""
+    scaled = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(scaled)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("resize", "scaled_to"), [([12], (12, 18)), ([12, 12], (12, 12)), ([16, 10], (16, 10)), ([8], (8, 12))]
+)
+def test_evaluation_scales_first_and_then_cuts_the_centre_out(resize: list[int], scaled_to: tuple[int, int]) -> None:
+    image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    height, width = scaled_to
+    top, left = (height - 8) // 2, (width - 8) // 2
+    expected = plain_resize(image, height, width)[:, top : top + 8, left : left + 8]
+    view = evaluation_view(image, 8, resize)
+    assert view.shape == (3, 8, 8)
+    assert (view.int() - expected.int()).abs().max() <= 1
+
+
+def test_evaluation_without_a_size_before_the_crop_is_fit() -> None:
+    image = torch.randint(0, 256, (3, 20, 31), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(evaluation_view(image, 8, []), fit(image, 8))
+
+
+@pytest.mark.parametrize("resize", [[], [12], [12, 12], [16, 10]])
+def test_what_is_stored_gives_the_same_evaluation_view(resize: list[int]) -> None:
+    image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(evaluation_view(stored(image, 8, resize), 8, resize), evaluation_view(image, 8, resize))
 
 
 def test_scaling_down_does_not_alias() -> None:

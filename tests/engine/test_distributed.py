@@ -21,6 +21,7 @@ from unlearning.engine.launch import Launch, convert_sync_batchnorm, launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.methods import method_program
+from unlearning.methods.scar import keep_loss
 from unlearning.models.backbone import Architecture, build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import PretrainEC, Train, known_methods
@@ -72,6 +73,25 @@ PROGRAMS: dict[str, Callable[[Run], Iterator[Tensor]]] = {
 }
 
 
+KEPT: list[list[int]] = [[0, 1, 2, 3], [1, 2], [0, 1], [2, 3], [3], []]  # images; the first two are process 0's
+
+
+def scars_keep_loss(where: Launch, kept: list[int]) -> tuple[Tensor, Tensor]:
+    """Return SCAR's keep loss of four images, and its gradient for this process's logits.
+
+    The original gives all of them but `kept` to a forget class.
+    """
+    student, original = torch.randn(2, 4, CLASSES, generator=torch.Generator().manual_seed(0))
+    original[:, 1] = 20.0
+    original[kept, 1] = -1.0
+    original[0, 2] = -30.0  # the smallest logit of all, of an image that is or is not kept
+    run = make_run("keep_loss", where)
+    own = run.share(student).requires_grad_()
+    loss = keep_loss(run, own, run.share(original), torch.tensor([1, 4]), 1.0)
+    loss.backward()
+    return loss.detach(), own.grad
+
+
 def make_run(name: str, where: Launch) -> Run:
     """Return the run of a program in the working directory, which holds the split; the same in every process."""
     torch.manual_seed(0)
@@ -90,6 +110,7 @@ def in_one_of_two_processes() -> None:
         run = make_run(name, where)
         progress = run.drive(program(run))
         torch.save((weights_of(run.network), progress.step, progress.samples), f"{name}-{where.rank}.pt")
+    torch.save([scars_keep_loss(where, kept) for kept in KEPT], f"keep_loss-{where.rank}.pt")
     run = make_run("interrupted", where)
     cfg = config("cu")
     steps = run.schedule.steps("forget", cfg.batch_size) * cfg.omega
@@ -109,8 +130,8 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         save_pixels("train", torch.from_numpy(random.integers(0, 256, (len(labels), 1, SIZE, SIZE), dtype=np.uint8)))
         save_manifest(Manifest("test", names, SIZE, 1, [0.5], [0.3], None, "content", splits, forget_classes=[1, 4]))
-    root = str(Path(__file__).parents[2])
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -138,6 +159,17 @@ def test_two_processes_end_with_the_weights_of_one(name: str) -> None:
     # ... and not because nothing was learned.
     end = (run.modules if name == "pretrain_ec" else run.model).state_dict()
     assert max((end[key] - value).abs().max() for key, value in begin.items()) > 0.01
+
+
+@pytest.mark.usefixtures("two_processes")
+@pytest.mark.parametrize("case", range(len(KEPT)))
+def test_scars_keep_loss_is_that_of_all_processes_images_whichever_keeps_one(case: int) -> None:
+    loss, gradient = scars_keep_loss(ONE, KEPT[case])
+    of_two = [torch.load(f"keep_loss-{rank}.pt")[case] for rank in range(2)]
+    torch.testing.assert_close(sum(one for one, _ in of_two) / 2, loss)
+    torch.testing.assert_close(torch.cat([own for _, own in of_two]) / 2, gradient)
+    assert loss.isfinite()
+    assert (loss > 0) == (len(KEPT[case]) > 0)
 
 
 @pytest.mark.usefixtures("two_processes")

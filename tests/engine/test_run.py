@@ -101,6 +101,35 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(make_run: MakeRun, program:
     assert (progress.step, progress.samples) == (expected.step, expected.samples)
 
 
+STEPPED = Recipe(**{**RECIPE, "epochs": 4, "lr": 0.01, "schedule": "step", "milestones": [1, 3], "decay": 0.5})
+
+
+def two_stepped_phases(run: Run) -> Iterator[Tensor]:
+    yield from plain(run, STEPPED)
+    yield from plain(run, STEPPED)
+
+
+@pytest.mark.usefixtures("saving_every_epoch")
+@pytest.mark.parametrize("killed", [None, 0, 12, 20, 47, 50, 60, 90])
+def test_step_counts_the_whole_epochs_of_each_phase_resumed_or_not(make_run: MakeRun, killed: int | None) -> None:
+    rates: dict[int, float] = {}
+
+    def noted(run: Run) -> Iterator[Tensor]:
+        for loss in two_stepped_phases(run):
+            yield loss
+            rates[run.progress.step] = run.optimizer.param_groups[0]["lr"]
+
+    if killed is not None:
+        broken = make_run()
+        with pytest.raises(Killed):
+            broken.drive(killed_at(killed, noted(broken)))
+    run = make_run()
+    rows = run.drive(noted(run)).rows
+    one_phase = [0.01] * 12 + [0.005] * 24 + [0.0025] * 12  # 12 steps an epoch
+    assert [rates[step] for step in sorted(rates)] == pytest.approx(one_phase * 2)
+    assert [row["lr"] for row in rows] == pytest.approx([0.01, 0.005, 0.005, 0.0025] * 2)
+
+
 @pytest.mark.usefixtures("saving_every_epoch")
 def test_a_finished_run_that_was_not_saved_does_no_step_again(make_run: MakeRun) -> None:
     first = make_run()

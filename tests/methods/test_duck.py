@@ -127,7 +127,6 @@ def test_cosine_distance_is_0_along_a_target_and_2_against_it() -> None:
     "changes",
     [
         {},
-        {"variant": "ec_paper"},
         {"temperature": 0.5},
         {"label_smoothing": 0.3},
         {"lambda_forget": 0.0, "lambda_retain": 0.7},
@@ -145,25 +144,21 @@ def test_the_first_loss_is_distance_and_cross_entropy_of_separate_passes(trained
     forget, retain = next(twin.pairs(cfg, cfg.retain_per_forget))
     h_f, h_r = features_of(twin.model, forget.images), features_of(twin.model, retain.images)
     chosen = [targets[position] for position in forget.positions.tolist()]
-    if cfg.variant == "ec_paper":
-        chosen = [plain_target(h, means) for h in h_f]
     distance = plain_distance(h_f, [means[number] for number in chosen])
     ce = plain_ce(twin.model.fc(h_r), retain.labels, cfg.temperature, cfg.label_smoothing)
     assert loss.item() == pytest.approx(cfg.lambda_forget * distance + cfg.lambda_retain * ce, rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize(("variant", "expected"), [("official", 1 - 0.6), ("ec_paper", 1 - 0.8)])
-def test_official_targets_stay_and_ec_papers_follow_the_feature(variant: str, expected: float) -> None:
-    feature = torch.tensor([[1.2, 1.6]])
-    point = Supervision(feature, logits=None)
+def test_distance_is_to_the_samples_own_target_and_not_to_the_nearest_centroid() -> None:
+    point = Supervision(torch.tensor([[1.2, 1.6]]), logits=None)
     centroids = Centroids(torch.tensor([[0.0, 3.0], [2.0, 0.0]]), torch.tensor([0, 0, 1]))
-    assert distances([point], torch.tensor([2]), [centroids], variant)[0].item() == pytest.approx(expected)
+    assert distances([point], torch.tensor([2]), [centroids])[0].item() == pytest.approx(1 - 0.6)
+    assert distances([point], torch.tensor([1]), [centroids])[0].item() == pytest.approx(1 - 0.8)
 
 
-@pytest.mark.parametrize("variant", ["official", "ec_paper"])
-def test_targets_in_a_program_whose_network_has_changed(trained_run, make_run, variant: str) -> None:
+def test_targets_stay_those_of_the_original_when_the_network_has_changed(trained_run, make_run) -> None:
     run, twin, other = trained_run(), trained_run(folder="twin"), make_run(folder="other", seed=5).model
-    cfg = config_of("duck", variant=variant, lambda_retain=0.0)
+    cfg = config_of("duck", lambda_retain=0.0)
     losses = duck.unlearn(run, cfg)
     next(losses)
     run.model.load_state_dict(other.state_dict())
@@ -171,12 +166,26 @@ def test_targets_in_a_program_whose_network_has_changed(trained_run, make_run, v
     [old] = retained_centroids(twin, final_point(twin).network)
     forget = next(twin.visit("forget", cfg.batch_size, cfg.augment, 1))
     features = features_of(other.train(), forget.images)
-    rows = {"official": old.targets[forget.positions], "ec_paper": nearest(features, old.means)}
-    assert not torch.equal(rows["official"], rows["ec_paper"])
-    torch.testing.assert_close(loss, cosine_distance(features, old.means[rows[variant]]), rtol=1e-4, atol=1e-5)
+    targets = old.targets[forget.positions]
+    assert not torch.equal(targets, nearest(features, old.means))
+    torch.testing.assert_close(loss, cosine_distance(features, old.means[targets]), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("changes", "second"), [({}, 3 * 2), ({"second_epochs": 0}, 0), ({"variant": "ec_paper"}, 0)])
+def test_every_forget_batch_has_its_forget_loss(trained_run) -> None:
+    run, losses = trained_run(), []
+    cfg = config_of("duck", epochs=1, retain_per_forget=1, second_epochs=0, lambda_retain=0.0)
+
+    def program():
+        for loss in duck.unlearn(run, cfg):
+            losses.append(loss.item())
+            yield loss
+
+    run.drive(program())
+    assert len(losses) == 4
+    assert min(losses) > 0
+
+
+@pytest.mark.parametrize(("changes", "second"), [({}, 3 * 2), ({"second_epochs": 0}, 0)])
 def test_takes_the_steps_of_both_phases(trained_run, changes: dict, second: int) -> None:
     run = trained_run()
     sizes = {"retain_per_forget": 3, "second_epochs": 3, "second_batch_size": 24}

@@ -9,6 +9,7 @@ from tests.methods.conftest import visits
 from unlearning.methods import rl, salun
 
 SHAPES = [(3, 4, 2), (7,), (5, 6), (1,)]
+COUNTS = {0.01: 0, 0.1: 6, 0.25: 15, 0.5: 31, 0.9: 55, 0.999: 61, 1.0: 62}  # share: of the 62 weights
 
 
 def gradients(seed: int = 0) -> list[Tensor]:
@@ -47,13 +48,13 @@ def test_looking_for_the_gradient_leaves_no_trace(make_run) -> None:
     assert all(torch.equal(run.model.state_dict()[name], value) for name, value in before.items())
 
 
-@pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("share", COUNTS)
 def test_mask_is_the_share_of_all_weights_together_with_the_largest_gradients(share: float) -> None:
     values = gradients()
     masks = salun.saliency_masks(values, share)
     assert [(mask.dtype, mask.shape) for mask in masks] == [(torch.bool, value.shape) for value in values]
     sizes, chosen = np.abs(flat(values)), flat(masks)
-    count = round(share * len(sizes))
+    count = COUNTS[share]
     assert chosen.sum() == count
     assert set(np.flatnonzero(chosen)) == set(np.argsort(sizes)[len(sizes) - count :])
 
@@ -64,10 +65,26 @@ def test_mask_compares_between_tensors() -> None:
     assert flat(masks).tolist() == [False] * 4 + [True] * 4
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("share", COUNTS)
 def test_equal_gradients_do_not_widen_the_mask(share: float) -> None:
     zeros = [torch.zeros(shape) for shape in SHAPES]
-    assert flat(salun.saliency_masks(zeros, share)).sum() == round(share * 62)
+    assert flat(salun.saliency_masks(zeros, share)).sum() == COUNTS[share]
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "expected"),
+    [(0.1, 59, 5), (0.5, 59, 29), (0.3, 10, 3), (0.29, 100, 29), (0.57, 100, 57), (1.0, 59, 59), (0.00001, 99_999, 0)],
+)
+def test_the_number_of_free_weights_is_the_integer_part(share: float, count: int, expected: int) -> None:
+    assert salun.integer_part(share, count) == expected
+    random = torch.rand(count, generator=torch.Generator().manual_seed(0))
+    assert salun.saliency_masks([random], share)[0].sum() == expected
+
+
+def test_no_share_written_with_two_digits_loses_a_weight_to_rounding() -> None:
+    for hundredths in range(1, 101):
+        for count in range(1, 2000, 7):
+            assert salun.integer_part(hundredths / 100, count) == hundredths * count // 100
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

@@ -117,12 +117,12 @@ def plain_softmax(row):
 
 
 def plain_keep(student, original, temperature):
-    """KL(original / T || student) sample by sample, the forget classes at the batch's smallest logit."""
-    smallest = min(value for row in original.tolist() for value in row)
+    """KL(original / T || student) of the images given to no forget class, forget classes at their smallest logit."""
+    pairs = zip(student.tolist(), original.tolist(), strict=True)
+    kept = [(own, given) for own, given in pairs if np.argmax(given) not in FORGET]
+    smallest = min(value for _, given in kept for value in given)
     divergences = []
-    for own, given in zip(student.tolist(), original.tolist(), strict=True):
-        if np.argmax(given) in FORGET:
-            continue
+    for own, given in kept:
         given = [smallest if label in FORGET else value for label, value in enumerate(given)]
         p, q = plain_softmax([value / temperature for value in given]), plain_softmax(own)
         divergences.append(sum(a * (math.log(a) - math.log(b)) for a, b in zip(p, q, strict=True)))
@@ -266,6 +266,17 @@ def test_keep_loss_equals_the_formula(make_run, temperature: float) -> None:
     assert actual == pytest.approx(plain_keep(student, original, temperature), rel=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_an_image_that_is_left_out_does_not_lower_the_floor_either(make_run, temperature: float) -> None:
+    student, original = some_logits(0, 3), torch.full((3, CLASSES), 1.0)
+    original[0, 4], original[0, 0] = 5.0, -40.0  # given to the forget class 4: left out
+    original[1, 0], original[2, 2] = 3.0, 4.0
+    alone = keep_loss(make_run(), student[1:], original[1:], FORGET, temperature)
+    loss = keep_loss(make_run(folder="twin"), student, original, FORGET, temperature)
+    assert loss.item() == pytest.approx(alone.item(), rel=1e-6)
+    assert loss.item() == pytest.approx(plain_keep(student, original, temperature), rel=1e-5)
+
+
 def test_images_that_the_original_gives_to_a_forget_class_teach_nothing(make_run) -> None:
     student, original = some_logits(0).requires_grad_(), some_logits(1)
     keep_loss(make_run(), student, original, FORGET, 1.0).backward()
@@ -285,7 +296,7 @@ def test_keep_loss_is_0_with_zero_gradient_when_no_image_is_left(make_run) -> No
 def test_keep_loss_is_0_where_the_student_gives_the_target(make_run) -> None:
     original = some_logits(1)
     student = original.clone()
-    student[:, FORGET] = original.min()
+    student[:, FORGET] = original[~torch.isin(original.argmax(dim=1), FORGET)].min()
     assert keep_loss(make_run(), student, original, FORGET, 1.0).item() == pytest.approx(0, abs=1e-6)
 
 

@@ -118,24 +118,28 @@ def test_forget_batches_have_a_size_of_their_own(make_run, size: int) -> None:
     assert len(flat(epoch, "forget")) == 32
 
 
-def test_ec_paper_counts_steps_of_each_kind_and_goes_on_in_its_passes(make_run) -> None:
+def test_ec_paper_takes_the_first_steps_of_a_pass_of_each_kind_anew_in_each_epoch(make_run) -> None:
     run = make_run()
-    epochs = in_epochs(run, config(variant="ec_paper", epochs=2, m_steps=4, forget_batch_size=4))
-    assert [[part for part, _ in epoch] for epoch in epochs] == [["forget"] * 4 + ["retain"] * 4] * 2
-    for part in ("forget", "retain"):
-        both = flat(epochs[0], part) + flat(epochs[1], part)
-        assert sorted(both) == run.manifest.select("train", part).tolist()
+    epochs = in_epochs(run, config(variant="ec_paper", epochs=2, m_steps=5, forget_batch_size=4))
+    assert [[part for part, _ in epoch] for epoch in epochs] == [["forget"] * 5 + ["retain"] * 5] * 2
+    for part, size in (("forget", 20), ("retain", 40)):
+        first, second = (flat(epoch, part) for epoch in epochs)
+        assert len(set(first)) == len(set(second)) == size
+        assert len(set(first) & set(second)) > 0  # the rest of the first pass is left out, not what comes next
 
 
-def test_ec_paper_may_ask_for_more_than_a_pass(make_run) -> None:
+def test_a_pass_of_ec_paper_ends_with_its_set(make_run) -> None:
     run = make_run()
-    [epoch] = in_epochs(run, config(variant="ec_paper", epochs=1, m_steps=10))
-    assert [part for part, _ in epoch] == ["forget"] * 10 + ["retain"] * 10
-    forget, retain = flat(epoch, "forget"), flat(epoch, "retain")
-    for start in range(0, 160, 32):
-        assert sorted(forget[start : start + 32]) == run.manifest.select("train", "forget").tolist()
-    assert sorted(retain[:64]) == run.manifest.select("train", "retain").tolist()
-    assert len(set(retain[64:])) == 16
+    epochs = in_epochs(run, config(variant="ec_paper", epochs=2, m_steps=200))
+    assert [[part for part, _ in epoch] for epoch in epochs] == [["forget"] * 2 + ["retain"] * 8] * 2
+    for epoch in epochs:
+        for part in ("forget", "retain"):
+            assert sorted(flat(epoch, part)) == run.manifest.select("train", part).tolist()
+
+
+def test_only_the_longer_pass_of_ec_paper_is_cut(make_run) -> None:
+    [epoch] = in_epochs(make_run(), config(variant="ec_paper", epochs=1, m_steps=5))
+    assert [part for part, _ in epoch] == ["forget"] * 2 + ["retain"] * 5
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transforms
 
 from unlearning.data.augment import ASPECT, apply, draw
-from unlearning.data.images import BROKEN, fit, read_image
+from unlearning.data.images import BROKEN, evaluation_view, fit, read_image
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
 from unlearning.errors import InputError
 from unlearning.files import write_atomically
@@ -74,7 +74,7 @@ class ImageSplit:
         self.reader: Reader
         if pixels is not None or manifest.root is None:
             held = load_pixels(split) if pixels is None else pixels
-            self.reader = Resident(held.to(device), manifest.image_size, rank, world)
+            self.reader = Resident(held.to(device), manifest.image_size, manifest.eval_resize, rank, world)
         else:
             self.reader = Streaming(manifest, split, workers, rank, world)
 
@@ -120,13 +120,15 @@ class Resident:
 
     crops = False
 
-    def __init__(self, pixels: Tensor, size: int, rank: int, world: int) -> None:
+    def __init__(self, pixels: Tensor, size: int, resize: list[int], rank: int, world: int) -> None:
         self.pixels, self.size, self.rank, self.world = pixels, size, rank, world
+        self.resize = resize
 
-    def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:  # noqa: ARG002
+    def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:
         for plan in plans:
             positions = plan.positions[plan.share(self.rank, self.world)]
-            yield fit(self.pixels[positions.to(self.pixels.device)], self.size)
+            pixels = self.pixels[positions.to(self.pixels.device)]
+            yield fit(pixels, self.size) if augment else evaluation_view(pixels, self.size, self.resize)
 
 
 class Streaming:
@@ -136,7 +138,7 @@ class Streaming:
 
     def __init__(self, manifest: Manifest, split: str, workers: int, rank: int, world: int) -> None:
         self.root, self.ids, self.size = Path(manifest.root or ""), manifest.splits[split].ids, manifest.image_size
-        self.grey = manifest.channels == 1
+        self.resize, self.grey = manifest.eval_resize, manifest.channels == 1
         self.workers, self.rank, self.world = workers, rank, world
 
     def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:
@@ -144,7 +146,9 @@ class Streaming:
             [(int(position), derive_seed(plan.seed, row)) for row, position in _rows(plan, self.rank, self.world)]
             for plan in plans
         ]
-        dataset = _Files(self.root, self.ids, self.size, augment.min_area if augment else 1.0, self.grey)
+        min_area = augment.min_area if augment else 1.0
+        resize = [] if augment else self.resize
+        dataset = _Files(self.root, self.ids, self.size, resize, min_area, self.grey)
         loader: DataLoader[Tensor] = DataLoader(
             dataset,
             batch_sampler=batches,
@@ -161,8 +165,9 @@ class Streaming:
 class _Files(Dataset[Tensor]):
     """Keys are (position, seed); the seed makes the crop of one sample in one epoch."""
 
-    def __init__(self, root: Path, ids: list[str], size: int, min_area: float, grey: bool) -> None:
-        self.root, self.ids, self.size, self.min_area, self.grey = root, ids, size, min_area, grey
+    def __init__(self, root: Path, ids: list[str], size: int, resize: list[int], min_area: float, grey: bool) -> None:
+        self.root, self.ids, self.size, self.resize = root, ids, size, resize
+        self.min_area, self.grey = min_area, grey
         self.crop = v2.RandomResizedCrop(size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
@@ -175,7 +180,7 @@ class _Files(Dataset[Tensor]):
         if self.grey:  # surrogate images in colour for a model of grey ones
             image = transforms.rgb_to_grayscale(image)
         if self.min_area == 1:
-            return fit(image, self.size)
+            return evaluation_view(image, self.size, self.resize)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             cropped: Tensor = self.crop(image)

@@ -46,13 +46,28 @@ def fit(image: Tensor, size: int) -> Tensor:
     return transforms.center_crop(transforms.resize(image, [size], antialias=True), [size, size])
 
 
-def read_all(paths: list[Path], size: int) -> Tensor:
-    """Return all images as uint8 (N, 3, size, size).
+def evaluation_view(image: Tensor, size: int, resize: list[int]) -> Tensor:
+    """Return uint8 (..., C, size, size) as evaluation sees it: the centre of `stored`, or `fit` without `resize`."""
+    return transforms.center_crop(stored(image, size, resize), [size, size]) if resize else fit(image, size)
+
+
+def stored(image: Tensor, size: int, resize: list[int]) -> Tensor:
+    """Return uint8 (..., C, H, W) from which both the evaluation view and a training image can be made.
+
+    resize: px, the size before the crop: [] for `size` itself, [shorter side], or [height, width], which stretches.
+    """
+    if len(resize) == 2:
+        return transforms.resize(image, resize, antialias=True)
+    return fit(image, resize[0] if resize else size)
+
+
+def read_all(paths: list[Path], size: int, resize: list[int] | None = None) -> Tensor:
+    """Return all images as uint8 (N, 3, H, W), as `stored` makes them; resize: None = [].
 
     Raises InputError with the first unreadable file and how many more there are.
     """
     with ThreadPoolExecutor() as pool:
-        images = list(pool.map(lambda path: _read_or_none(path, size), paths))
+        images = list(pool.map(lambda path: _read_or_none(path, size, resize or []), paths))
     broken = [path for path, image in zip(paths, images, strict=True) if image is None]
     refuse_broken(broken)
     return torch.stack([image for image in images if image is not None])
@@ -65,8 +80,8 @@ def refuse_broken(paths: list[Path]) -> None:
         raise InputError(f"cannot read the image {paths[0]}{more}; repair or remove it")
 
 
-def _read_or_none(path: Path, size: int) -> Tensor | None:
+def _read_or_none(path: Path, size: int, resize: list[int]) -> Tensor | None:
     try:
-        return fit(read_image(path), size)
+        return stored(read_image(path), size, resize)
     except BROKEN:
         return None

@@ -7,7 +7,7 @@ classes trains no original model again.
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ class Manifest:
     content: str  # hash of the images: pixels when resident, names and sizes of files when streamed
     splits: dict[str, Split]
     forget_classes: list[int]  # empty where a stage must not know them
+    eval_resize: list[int] = field(default_factory=list)  # px: size before the central crop in evaluation
 
     @property
     def hash(self) -> str:

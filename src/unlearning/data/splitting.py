@@ -1,6 +1,7 @@
 """From a source to the split on disk: train / validation / test, pixels, normalisation, content hash."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unlearning.data.images import BROKEN, fit, read_all, refuse_broken
+from unlearning.data.images import BROKEN, read_all, refuse_broken, stored
 from unlearning.data.manifest import Manifest, Split
 from unlearning.data.scenarios import forget_classes
 from unlearning.data.sources import Samples, Source
@@ -22,7 +23,7 @@ MEASURED_SAMPLES = 10_000  # of the training split, enough for three digits of m
 @dataclass(frozen=True)
 class Prepared:
     manifest: Manifest
-    pixels: dict[str, Tensor]  # uint8 (N, C, size, size) per split; empty when images are streamed from files
+    pixels: dict[str, Tensor]  # uint8 (N, C, H, W) per split; empty when images are streamed from files
 
 
 def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
@@ -32,8 +33,8 @@ def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
     """
     chosen = forget_classes(forget, source.classes)
     samples = split_samples(source, data)
-    resident = _bytes_needed(samples, data.image_size) <= data.resident_gb * 1e9
-    pixels = {name: _pixels(part, data.image_size) for name, part in samples.items()} if resident else {}
+    resident = _bytes_needed(samples, data) <= data.resident_gb * 1e9
+    pixels = {name: _pixels(part, data) for name, part in samples.items()} if resident else {}
     measured = pixels["train"][:: _stride(samples["train"])] if resident else _sampled(samples["train"], data)
     mean, std = normalisation(measured, data)
     manifest = Manifest(
@@ -47,6 +48,7 @@ def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
         content=_pixel_hash(pixels) if resident else _file_hash(samples),
         splits={name: Split(part.ids, part.labels) for name, part in samples.items()},
         forget_classes=chosen,
+        eval_resize=data.eval_resize,
     )
     return Prepared(manifest, pixels)
 
@@ -94,18 +96,24 @@ def _take(samples: Samples, positions: np.ndarray) -> Samples:
     )
 
 
-def _bytes_needed(samples: dict[str, Samples], size: int) -> float:
+def _bytes_needed(samples: dict[str, Samples], data: Data) -> float:
     if all(part.pixels is not None for part in samples.values()):
         return 0.0  # in memory already
-    return sum(len(part.ids) for part in samples.values()) * 3.0 * size * size
+    return sum(len(part.ids) for part in samples.values()) * 3.0 * math.prod(_stored_sides(data))
 
 
-def _pixels(samples: Samples, size: int) -> Tensor:
+def _pixels(samples: Samples, data: Data) -> Tensor:
     if samples.pixels is not None:
-        return fit(samples.pixels, size)
+        return stored(samples.pixels, data.image_size, data.eval_resize)
     if not samples.paths:
-        return torch.zeros(0, 3, size, size, dtype=torch.uint8)
-    return read_all(samples.paths, size)
+        return torch.zeros(0, 3, *_stored_sides(data), dtype=torch.uint8)
+    return read_all(samples.paths, data.image_size, data.eval_resize)
+
+
+def _stored_sides(data: Data) -> tuple[int, int]:
+    """Return height and width of the pixels of a resident split."""
+    sides = data.eval_resize or [data.image_size]
+    return sides[0], sides[-1]
 
 
 def _stride(samples: Samples) -> int:

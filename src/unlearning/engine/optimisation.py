@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Recipe
 
-STEP_DECAY = {0.5: 0.1, 0.75: 0.01}  # share of the run: factor (UUEF: milestones 91 and 136 of 182 epochs)
 ONE_CYCLE_START = 0.04  # of the peak, as in torch's OneCycleLR
 
 
@@ -19,12 +19,20 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.
     return _named(OPTIMIZERS, recipe.optimizer, "optimizer")(list(parameters), recipe)
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Return the learning rate at `progress` in 0..1 of the run, by `recipe.schedule` with its warm-up.
+@dataclass(frozen=True)
+class Moment:
+    """Where in its phase an optimiser step is."""
 
-    Pure in `progress`, so a resumed run needs no scheduler state.
+    share: float  # of the steps of the phase that are done, in 0..1
+    epochs: int  # of the phase that are done
+
+
+def learning_rate(recipe: Recipe, moment: Moment) -> float:
+    """Return the learning rate of a step, by `recipe.schedule` with its warm-up; raises InputError for an unknown one.
+
+    Pure in the moment, so a resumed run needs no scheduler state.
     """
-    return recipe.lr * _named(SCHEDULES, recipe.schedule, "schedule")(progress, recipe.warmup)
+    return recipe.lr * _named(SCHEDULES, recipe.schedule, "schedule")(recipe, moment)
 
 
 def _sgd(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
@@ -39,35 +47,37 @@ def _adamw(parameters: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimi
     return torch.optim.AdamW(parameters, recipe.lr, weight_decay=recipe.weight_decay)
 
 
-def _ramp(progress: float, warmup: float) -> float:
-    return min(1.0, progress / warmup) if warmup else 1.0
+def _ramp(share: float, warmup: float) -> float:
+    return min(1.0, share / warmup) if warmup else 1.0
 
 
-def _after(progress: float, warmup: float) -> float:
-    return max(0.0, progress - warmup) / (1 - warmup)
+def _after(share: float, warmup: float) -> float:
+    return max(0.0, share - warmup) / (1 - warmup)
 
 
 def _cosine_fall(share: float) -> float:
     return (1 + math.cos(math.pi * min(share, 1.0))) / 2
 
 
-def _constant(progress: float, warmup: float) -> float:
-    return _ramp(progress, warmup)
+def _constant(recipe: Recipe, moment: Moment) -> float:
+    return _ramp(moment.share, recipe.warmup)
 
 
-def _step(progress: float, warmup: float) -> float:
-    passed = [factor for share, factor in STEP_DECAY.items() if progress >= share]
-    return _ramp(progress, warmup) * min([1.0, *passed])
+def _step(recipe: Recipe, moment: Moment) -> float:
+    """Multiply by `decay` once `milestone` epochs are done (torch's MultiStepLR; SCRUB's epoch > milestone, from 1)."""
+    passed = sum(moment.epochs >= milestone for milestone in recipe.milestones)
+    return _ramp(moment.share, recipe.warmup) * recipe.decay**passed
 
 
-def _cosine(progress: float, warmup: float) -> float:
-    return _ramp(progress, warmup) * _cosine_fall(_after(progress, warmup))
+def _cosine(recipe: Recipe, moment: Moment) -> float:
+    return _ramp(moment.share, recipe.warmup) * _cosine_fall(_after(moment.share, recipe.warmup))
 
 
-def _one_cycle(progress: float, warmup: float) -> float:
-    if progress < warmup:
-        return ONE_CYCLE_START + (1 - ONE_CYCLE_START) * (1 - _cosine_fall(progress / warmup))
-    return _cosine_fall(_after(progress, warmup))
+def _one_cycle(recipe: Recipe, moment: Moment) -> float:
+    share, warmup = moment.share, recipe.warmup
+    if share < warmup:
+        return ONE_CYCLE_START + (1 - ONE_CYCLE_START) * (1 - _cosine_fall(share / warmup))
+    return _cosine_fall(_after(share, warmup))
 
 
 OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], Recipe], torch.optim.Optimizer]] = {
@@ -75,7 +85,7 @@ OPTIMIZERS: dict[str, Callable[[list[nn.Parameter], Recipe], torch.optim.Optimiz
     "adam": _adam,
     "adamw": _adamw,
 }
-SCHEDULES: dict[str, Callable[[float, float], float]] = {
+SCHEDULES: dict[str, Callable[[Recipe, Moment], float]] = {
     "constant": _constant,
     "step": _step,
     "cosine": _cosine,

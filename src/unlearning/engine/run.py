@@ -22,7 +22,7 @@ from unlearning.data.manifest import Manifest, Part
 from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
 from unlearning.engine.loss_watch import LossWatch
-from unlearning.engine.optimisation import learning_rate, make_optimizer
+from unlearning.engine.optimisation import Moment, learning_rate, make_optimizer
 from unlearning.engine.progress import Progress
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
@@ -248,7 +248,8 @@ class Run:
         loss.backward()
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._clipped, self.recipe.clip_norm)
-        rate = learning_rate(self.recipe, self._phase_step / self._phase_steps)
+        moment = Moment(share=self._phase_step / self._phase_steps, epochs=self.progress.epochs[-1])
+        rate = learning_rate(self.recipe, moment)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()

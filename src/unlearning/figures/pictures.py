@@ -8,7 +8,7 @@ from unlearning.data.manifest import SPLIT_FOLDER, Manifest
 
 
 def test_pictures(manifest: Manifest, positions: list[int]) -> list[np.ndarray]:
-    """Return test images as uint8 (H, W, 3), at the model's size, from the split's pixels or from the files."""
+    """Return test images as uint8 (H, W, 3), from the split's pixels or, at the model's size, from the files."""
     if manifest.root is None:
         pixels = np.load(SPLIT_FOLDER / "test.npy", mmap_mode="r")
         return [_coloured(np.array(pixels[position])) for position in positions]

@@ -8,6 +8,7 @@ so a smaller last batch counts for what it is. The EC paper's SalUn has no retai
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import torch
@@ -47,12 +48,23 @@ def forget_gradients(run: Run) -> list[Tensor]:
 
 
 def saliency_masks(gradients: list[Tensor], share: float) -> list[Tensor]:
-    """Return bool masks of the given shapes: true for the round(share n) entries largest in size of all n together."""
+    """Return bool masks of the given shapes: true for the share of all entries together that are largest in size.
+
+    Their number is the integer part of share times the number of entries (official).
+    """
     sizes = torch.cat([gradient.abs().flatten() for gradient in gradients])
     chosen = torch.zeros(len(sizes), dtype=torch.bool, device=sizes.device)
-    chosen[sizes.topk(round(share * len(sizes))).indices] = True
+    chosen[sizes.topk(integer_part(share, len(sizes))).indices] = True
     parts = chosen.split([gradient.numel() for gradient in gradients])
     return [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
+
+
+def integer_part(share: float, count: int) -> int:
+    """Return the integer part of share x count, the share taken as the decimal it is written as.
+
+    In binary 0.29 is a little less, and 0.29 x 100 would be 28.
+    """
+    return int(Decimal(str(share)) * count)
 
 
 class Held:

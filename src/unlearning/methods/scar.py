@@ -168,13 +168,19 @@ def shrunk(covariance: Tensor, gamma_1: float, gamma_2: float) -> Tensor:
 def keep_loss(run: Run, student: Tensor, original: Tensor, forget_classes: Tensor, temperature: float) -> Tensor:
     """Return the mean KL(original / T || student) over the images that the original gives to no forget class.
 
-    student, original: logits (B, C). The forget classes get the smallest logit of the (global) batch in the target.
+    student, original: logits (B, C). In the target the forget classes get the smallest logit of these images, over the
+    batches of all processes (official). 0 with a gradient of 0 where there is no such image.
     """
     kept = ~torch.isin(original.argmax(dim=1), forget_classes)
-    smallest = run.gather(original.min().reshape(1)).min()
-    forgotten = torch.zeros_like(original[0], dtype=torch.bool).index_fill(0, forget_classes, True)
-    target = F.softmax(torch.where(forgotten, smallest, original) / temperature, dim=1)
-    divergence = F.kl_div(F.log_softmax(student, dim=1), target, reduction="none").sum(dim=1)
+    student, original = student[kept], original[kept]
+    target = F.softmax(original.index_fill(1, forget_classes, smallest_logit(run, original)) / temperature, dim=1)
+    divergence = F.kl_div(F.log_softmax(student, dim=1), target, reduction="sum")
     processes = run.launch.world
     count = (run.launch.average(kept.sum().float()) * processes).clamp(min=1)
-    return (divergence * kept).sum() * processes / count  # gradients are averaged over the processes
+    return divergence * processes / count  # gradients are averaged over the processes
+
+
+def smallest_logit(run: Run, logits: Tensor) -> Tensor:
+    """Return the smallest logit of the rows (b, C) of all processes, scalar; a process may have no row."""
+    none = logits.new_full((1,), torch.inf)
+    return run.gather(torch.cat([logits.flatten(), none]).amin(dim=0, keepdim=True)).min()

@@ -3,9 +3,10 @@
 Kurmanji et al., "Towards Unbounded Machine Unlearning", NeurIPS 2023, official code (`train_distill`, `KD.py`): epoch e
 is a max pass over the forget set (loss -KD) while e <= m_steps, then always a min pass over the retain set (gamma CE +
 alpha KD), so every run ends on a min pass. KD is T^2 KL(teacher || student). The EC paper's SCRUB (`variant: ec_paper`,
-UUEF's code) counts m_steps in optimiser steps: each epoch has m_steps of each kind. The teacher is in eval mode, the
-student's BatchNorm trains. `rewind` is SCRUB+R: of all epochs keep the one whose forget error is nearest to the final
-model's on validation images of the forget classes.
+UUEF's code) counts m_steps in optimiser steps: each epoch begins with the first m_steps batches of a shuffled pass over
+the forget set and goes on with those of one over the retain set; a pass ends with its set, so neither is longer than
+one. The teacher is in eval mode, the student's BatchNorm trains. `rewind` is SCRUB+R: of all epochs keep the one whose
+forget error is nearest to the final model's on validation images of the forget classes.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from unlearning.params import Count, NonNegative, Positive, UnlearnRecipe
 
 class Config(UnlearnRecipe):
     variant: Literal["official", "ec_paper"]
-    m_steps: Count  # epochs that begin with a max pass; ec_paper: optimiser steps of each kind in an epoch
+    m_steps: Count  # epochs that begin with a max pass; ec_paper: steps of each kind in an epoch, at most a pass
     forget_batch_size: Annotated[int, Field(ge=2)]
     alpha: NonNegative  # weight of KD on the retain set
     gamma: NonNegative  # weight of CE on the retain set
@@ -46,9 +47,9 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     network = run.optimise(run.model, cfg)
     plan = [max_steps(run, cfg, epoch) + min_steps(run, cfg) for epoch in range(1, cfg.epochs + 1)]
     for epoch in run.epochs(plan):
-        for forget in passes(run, cfg, "forget", cfg.forget_batch_size, epoch, max_steps(run, cfg, epoch)):
+        for forget in beginning(run, cfg, "forget", cfg.forget_batch_size, epoch, max_steps(run, cfg, epoch)):
             yield -distillation(network(forget.images), teacher(forget.images), cfg.temperature)
-        for retain in passes(run, cfg, "retain", cfg.batch_size, epoch, min_steps(run, cfg)):
+        for retain in beginning(run, cfg, "retain", cfg.batch_size, epoch, min_steps(run, cfg)):
             logits = network(retain.images)
             kd = distillation(logits, teacher(retain.images), cfg.temperature)
             yield cfg.gamma * F.cross_entropy(logits, retain.labels) + cfg.alpha * kd
@@ -60,19 +61,22 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
 
 def max_steps(run: Run, cfg: Config, epoch: int) -> int:
     """Return the number of max steps of an epoch (from 1)."""
+    whole = run.schedule.steps("forget", cfg.forget_batch_size)
     if cfg.variant == "ec_paper":
-        return cfg.m_steps
-    return run.schedule.steps("forget", cfg.forget_batch_size) if epoch <= cfg.m_steps else 0
+        return min(cfg.m_steps, whole)
+    return whole if epoch <= cfg.m_steps else 0
 
 
 def min_steps(run: Run, cfg: Config) -> int:
     """Return the number of min steps of every epoch."""
-    return cfg.m_steps if cfg.variant == "ec_paper" else run.schedule.steps("retain", cfg.batch_size)
+    whole = run.schedule.steps("retain", cfg.batch_size)
+    return min(cfg.m_steps, whole) if cfg.variant == "ec_paper" else whole
 
 
-def passes(run: Run, cfg: Config, part: Part, batch_size: int, epoch: int, steps: int) -> Iterator[Batch]:
-    """Yield the `steps` batches of an epoch; where they are a whole pass, that is one shuffled pass."""
-    return run.stream(part, batch_size, cfg.augment, (epoch - 1) * steps, steps)
+def beginning(run: Run, cfg: Config, part: Part, batch_size: int, epoch: int, steps: int) -> Iterator[Batch]:
+    """Yield the first `steps` batches of the epoch's own shuffled pass over a part; all of them make it whole."""
+    whole = run.schedule.steps(part, batch_size)
+    return run.stream(part, batch_size, cfg.augment, (epoch - 1) * whole, steps)
 
 
 def remember(run: Run, epoch: int) -> None:

@@ -74,8 +74,13 @@ def training_part(images: LabelledImages, cfg: KNN) -> np.ndarray:
 
 
 def image_split(images: LabelledImages, manifest: Manifest, device: torch.device, workers: int) -> ImageSplit:
-    """Return the images as one split, scaled, coloured and normalised as those of the manifest."""
-    own = replace(manifest, root=str(images.root), splits={SPLIT: Split(images.ids, images.labels)})
+    """Return the images as one split, scaled, coloured and normalised as those of the manifest in evaluation.
+
+    Of an `eval_resize` of height and width only the first counts, as the shorter side: these images are not stretched,
+    as in UUEF.
+    """
+    split, resize = {SPLIT: Split(images.ids, images.labels)}, manifest.eval_resize[:1]
+    own = replace(manifest, root=str(images.root), splits=split, eval_resize=resize)
     pixels = images.pixels
     if pixels is not None and manifest.channels == 1:
         pixels = transforms.rgb_to_grayscale(pixels)

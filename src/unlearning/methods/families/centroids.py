@@ -4,12 +4,15 @@ Cotogni et al., "DUCK: Distance-based Unlearning via Centroid Kinematics" (arXiv
 centroids are the mean features of the retained classes on the original model, over the whole retain set (official: the
 first 50 batches), and each forget sample has its target: the centroid nearest to it by cosine. The official code keeps
 one list of targets per batch number, which assumes batches that never change, and compares a position with a label
-where it looks for the sample's own class; a target per sample means the same without both.
+where it looks for the sample's own class; a target per sample means the same without both. UUEF's code, the EC paper's
+DUCK, keeps the targets of the first forget batch of an epoch for the second too and gives no forget loss to any later
+batch: a fault, not copied. What else differs there is a matter of values (docs/methods.md): SGD, two retain batches per
+forget batch, both weights 1.5, no second phase.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -27,7 +30,6 @@ SECOND_LAMBDA = 0.1  # of lambda_forget, in the second phase (official)
 
 
 class CentroidConfig(UnlearnRecipe):
-    variant: Literal["official", "ec_paper"]  # ec_paper: targets anew at every visit, no second phase (UUEF's code)
     retain_per_forget: Count  # retain batches per forget batch, one optimiser step each
     lambda_forget: NonNegative
     lambda_retain: NonNegative
@@ -54,7 +56,7 @@ def to_centroids(run: Run, cfg: CentroidConfig, points: Points) -> Iterator[Tens
         z_f, z_r = forward_pair(network, forget.images, retain.images, joint=False)
         distance, ce = both_losses(cfg, points, centroids, z_f, z_r, forget, retain)
         yield cfg.lambda_forget * distance + cfg.lambda_retain * ce
-    if cfg.variant == "official" and cfg.second_epochs:
+    if cfg.second_epochs:
         yield from second_phase(run, cfg, points, centroids)
 
 
@@ -82,20 +84,15 @@ def both_losses(
     retain: Batch,
 ) -> tuple[Tensor, Tensor]:
     """Return sum_l w_l D^l of the forget images and sum_l w_l CE(g^l / T, y) of the retain images."""
-    distance = distances(z_f, forget.positions, centroids, cfg.variant)
+    distance = distances(z_f, forget.positions, centroids)
     ce = cross_entropies(z_r, retain.labels, cfg.temperature, cfg.label_smoothing)
     return weighted_sum(distance, points.weights), weighted_sum(ce, points.weights)
 
 
-def distances(forget: list[Supervision], positions: Tensor, centroids: list[Centroids], variant: str) -> list[Tensor]:
+def distances(forget: list[Supervision], positions: Tensor, centroids: list[Centroids]) -> list[Tensor]:
     """Return the mean cosine distance, in 0..2, of the forget features to their targets, at each point."""
     return [
-        cosine_distance(
-            z.feature,
-            point.means[nearest(z.feature.detach(), point.means)]
-            if variant == "ec_paper"
-            else point.means[point.targets[positions.to(point.targets.device)]],
-        )
+        cosine_distance(z.feature, point.means[point.targets[positions.to(point.targets.device)]])
         for z, point in zip(forget, centroids, strict=True)
     ]
 
