@@ -28,7 +28,9 @@ def main() -> None:
     sets = [entry.name for entry in params.downstream]
     evidence = {name: read_evidence(name, sets) for name in [*REFERENCES, *params.methods]}
     shadows = [read_shadow(number) for number in params.lira.shadows]
-    beside = yardstick(evidence["original"], evidence["retrained"], manifest, params.idi, params.cka, shadows)
+    beside = yardstick(
+        evidence["original"], evidence["retrained"], manifest, params.idi, params.cka, params.rmia, shadows
+    )
     results = {name: compare_model(one, beside) for name, one in evidence.items()}
     write_numbers(results, params.headline, manifest)
     draw_curves(results, evidence)

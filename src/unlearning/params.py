@@ -140,6 +140,11 @@ class LiRA(Block):
     shadows: list[Annotated[int, Field(ge=0)]]
 
 
+class RMIA(Block):
+    gamma: Annotated[float, Field(ge=1)]
+    offline_a: Annotated[float, Field(ge=0, le=1)]
+
+
 class Figures(Block):
     models: list[str]
     forget_class: int | str | None
@@ -200,6 +205,7 @@ class Params(Block):
     knn: KNN
     downstream: list[DownstreamSet]
     lira: LiRA
+    rmia: RMIA
     figures: Figures
     search: Search
 

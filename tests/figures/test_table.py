@@ -86,8 +86,11 @@ def test_the_attack_table_has_a_column_for_each_number_of_images_and_intervals()
     begin = "| model | linear probe | probe, few images | head recovery | relearned, 1 image | relearned, 20 images | "
     assert header.startswith(begin + "MIA, AUC")
     assert first == "| *original* | 60.0 | 30.0 | 50.0 | 10.0 | 70.0 | 55.5 [50, 61] | 12.3 | 2.0 |"
-    assert "LiRA" not in header
-    assert ATTACK_COLUMNS["lira"][0] in attack_table({"cu": details_of(lira={"auc": 50.0, "low": 40.0, "high": 60.0})})
+    for key in ("lira", "rmia"):
+        assert ATTACK_COLUMNS[key][0] not in header
+        assert ATTACK_COLUMNS[key][0] in attack_table(
+            {"cu": details_of(**{key: {"auc": 50.0, "low": 40.0, "high": 60.0}})}
+        )
 
 
 def test_without_relearning_or_membership_their_columns_are_left_out() -> None:

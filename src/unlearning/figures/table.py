@@ -27,6 +27,7 @@ ATTACK_COLUMNS: Columns = {  # all but the last two: forget accuracy that comes 
     "head_recovery": ("head recovery", 1),
     "mia_auc": ("MIA, AUC", 1),
     "lira": ("LiRA, AUC", 1),
+    "rmia": ("RMIA, AUC", 1),
     "effective_rank": ("effective rank", 1),
     "calibration_error": ("ECE ↓", 1),
 }
@@ -117,7 +118,8 @@ def _attack_row(details: Mapping[str, Any]) -> dict[str, Cell]:
         "calibration_error": details["calibration_error"],
     }
     row |= {f"relearn.{k}": value for k, value in details["relearn"]["forget"].items()}
-    attacks = {"mia_auc": (details["membership"] or {}).get("all"), "lira": details.get("lira")}
+    attacks = {"mia_auc": (details["membership"] or {}).get("all")}
+    attacks |= {key: details.get(key) for key in ("lira", "rmia")}
     return row | {key: _interval(auc) for key, auc in attacks.items()}
 
 
