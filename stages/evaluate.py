@@ -12,6 +12,7 @@ from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import launch
 from unlearning.errors import run_stage
 from unlearning.evaluation.forward_pass import forward_pass
+from unlearning.evaluation.loss_barrier import predictors, retained_batches
 from unlearning.evaluation.numbers import (
     accuracies,
     diagnostics,
@@ -28,6 +29,8 @@ from unlearning.metrics.mutual_information import label_entropy, measure_layers
 from unlearning.models.checkpoint import load_checkpoint
 from unlearning.models.taps import check_layers, evaluation_layers
 from unlearning.params_file import load_params
+
+ORIGINAL = Path("models/original.safetensors")
 
 
 def main() -> None:
@@ -55,6 +58,10 @@ def main() -> None:
         raw["membership"] = membership(passes, cfg.seed)
     with watch.part("relearning"):
         raw["relearn"] = relearning_curve(model, manifest, test, params.relearn, where, params.data.workers)
+    with watch.part("predictors"):
+        original = load_checkpoint(ORIGINAL, manifest).model
+        retained = retained_batches(manifest, train, params.predictors, cfg.batch_size)
+        raw["predictors"] = predictors(model, original, retained, where, params.predictors.points)
     with watch.part("IDI's critics"):
         is_forget = torch.from_numpy(np.isin(sample, forget)).long()
         raw["mutual_information"] = measure_layers(model, on_train.maps, is_forget, critics, where.device)

@@ -70,6 +70,7 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
         "linear_probe": {"all": probe, "small": probe, "layers": dict.fromkeys(LAYERS, probe)},
         "membership": {"all": auc, "loss": auc},
         "relearn": {"1": 5.0 + seed, "20": 30.0 + 2 * seed},
+        "predictors": {"weight_distance": 0.5 * seed, "loss_barrier": 0.1},
         "collapse": {"forget": spread, "retain": dict(spread)},
         "calibration_error": 3.0,
     }

@@ -21,7 +21,7 @@ from unlearning.metrics.rmia import rmia_scores
 from unlearning.params import CKA, IDI, RMIA
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
-AS_MEASURED = ("collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
+AS_MEASURED = ("predictors", "collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
 WORST = 10  # retain classes named in the report
 UNSURE = 0.1  # of H(Y): held-out and training estimates further apart than this are marked
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked

@@ -140,6 +140,12 @@ class LiRA(Block):
     shadows: list[Annotated[int, Field(ge=0)]]
 
 
+class Predictors(Block):
+    points: Count
+    max_samples: Count
+    seed: int
+
+
 class RMIA(Block):
     gamma: Annotated[float, Field(ge=1)]
     offline_a: Annotated[float, Field(ge=0, le=1)]
@@ -199,6 +205,7 @@ class Params(Block):
     evaluate: Evaluate
     linear_probe: LinearProbe
     relearn: Relearn
+    predictors: Predictors
     mutual_information: MutualInformation
     idi: IDI
     cka: CKA

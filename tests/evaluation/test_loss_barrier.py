@@ -7,10 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.conftest import CLASSES, SHAPE, SIZE
-from unlearning.data.batches import Batch
+from unlearning.data.batches import Batch, ImageSplit
+from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
-from unlearning.evaluation.loss_barrier import barrier, between, losses_between, predictors
+from unlearning.evaluation.loss_barrier import barrier, between, losses_between, predictors, retained_batches
 from unlearning.models.backbone import build
+from unlearning.params import Predictors
 
 CPU = Launch(torch.device("cpu"), rank=0, world=1, dtype=torch.float32)
 
@@ -121,3 +123,17 @@ def test_a_model_of_another_architecture_has_no_numbers(batches: list[Batch]) ->
     wider = copy.deepcopy(SHAPE.kwargs) | {"channels": [8, 8, 8, 24]}
     other = build(type(SHAPE)(SHAPE.name, wider, SHAPE.small_stem, SHAPE.classes, SHAPE.channels, SHAPE.image_size))
     assert predictors(other, build(SHAPE), batches, CPU, 2) == {}
+
+
+@pytest.mark.parametrize(("max_samples", "count"), [(10, 10), (10_000, None)])
+def test_images_are_retained_ones_at_most_so_many_and_always_the_same(
+    world: Manifest, max_samples: int, count: int | None
+) -> None:
+    train, cfg = ImageSplit(world, "train", CPU.device), Predictors(points=1, max_samples=max_samples, seed=0)
+    found = retained_batches(world, train, cfg, batch_size=4)
+    labels = torch.cat([batch.labels for batch in found])
+    assert len(labels) == (count or len(world.select("train", "retain")))
+    assert not torch.isin(labels, torch.tensor(world.forget_classes)).any()
+    assert max(len(batch.labels) for batch in found) == 4
+    again = retained_batches(world, train, cfg, batch_size=4)
+    assert all(torch.equal(a.images, b.images) for a, b in zip(found, again, strict=True))

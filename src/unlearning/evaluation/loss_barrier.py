@@ -20,11 +20,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearning.data.batches import Batch
+from unlearning.data.batches import Batch, ImageSplit, in_order
+from unlearning.data.manifest import Manifest
+from unlearning.data.samples import kept_sample
 from unlearning.engine.launch import Launch
 from unlearning.metrics.weight_distance import weight_distance
+from unlearning.params import Predictors
 
 State = dict[str, Tensor]
+
+
+def retained_batches(manifest: Manifest, train: ImageSplit, cfg: Predictors, batch_size: int) -> list[Batch]:
+    """Return `cfg.max_samples` retained training images, the same for every model, as batches on the device."""
+    retain = manifest.select("train", "retain")
+    some = retain[kept_sample(len(retain), cfg.max_samples, cfg.seed)]
+    return list(train.batches(in_order(some, batch_size)))
 
 
 def predictors(

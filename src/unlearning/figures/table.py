@@ -21,13 +21,15 @@ COLUMNS: Columns = {  # key of metrics/models/<model>.json, or of what `main_tab
     "js_divergence": ("JS ↓", 3),
     "seconds": ("seconds ↓", 1),
 }
-ATTACK_COLUMNS: Columns = {  # all but the last two: forget accuracy that comes back, or an AUC; read beside retrained's
+ATTACK_COLUMNS: Columns = {  # all but the last four: forget accuracy that comes back, or an AUC; beside retrained's
     "linear_probe": ("linear probe", 1),
     "small_probe": ("probe, few images", 1),
     "head_recovery": ("head recovery", 1),
     "mia_auc": ("MIA, AUC", 1),
     "lira": ("LiRA, AUC", 1),
     "rmia": ("RMIA, AUC", 1),
+    "weight_distance": ("distance of the weights", 2),
+    "loss_barrier": ("loss barrier, nats", 2),
     "effective_rank": ("effective rank", 1),
     "calibration_error": ("ECE ↓", 1),
 }
@@ -114,6 +116,7 @@ def _attack_row(details: Mapping[str, Any]) -> dict[str, Cell]:
         "linear_probe": probe["all"]["forget"],
         "small_probe": probe["small"]["forget"],
         "head_recovery": details["head_recovery"]["forget"],
+        **details["predictors"],
         "effective_rank": details["collapse"]["forget"]["effective_rank"],
         "calibration_error": details["calibration_error"],
     }
