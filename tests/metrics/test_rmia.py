@@ -117,6 +117,13 @@ def test_beats_lira_with_two_shadow_models_where_the_deviation_differs_between_i
     assert min(better) > 0
 
 
+def test_lira_is_the_stronger_where_logits_vary_alike_for_all_images() -> None:
+    """Neither replaces the other: here LiRA's assumption holds, and a probability near 1 hides what a logit shows."""
+    target, says, out, is_member = simulated(2, 1.0)
+    lira = lira_auc(lira_scores(target, says, out), is_member).auc
+    assert lira > lira_auc(rmia_scores(target, says, out, ~is_member, 1.0, 0.3), is_member).auc + 5
+
+
 def test_a_sample_that_every_shadow_model_saw_is_an_error() -> None:
     out = torch.ones(4, 3).bool()
     out[:, 1] = False
