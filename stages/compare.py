@@ -41,7 +41,13 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
     beside = alike(
         {
             seed: yardstick(
-                references["original", seed], references["retrained", seed], manifest, params.idi, params.cka, shadows
+                references["original", seed],
+                references["retrained", seed],
+                manifest,
+                params.idi,
+                params.cka,
+                params.rmia,
+                shadows,
             )
             for seed in params.seeds
         }

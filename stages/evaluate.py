@@ -15,6 +15,7 @@ from unlearning.engine.repetitions import Needs, place_all, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.errors import run_stage
 from unlearning.evaluation.forward_pass import forward_pass
+from unlearning.evaluation.loss_barrier import predictors, retained_batches
 from unlearning.evaluation.numbers import (
     accuracies,
     diagnostics,
@@ -39,14 +40,16 @@ FEATURES, RAW = "features.safetensors", "raw.json"  # what one seed leaves in it
 def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
     where = launch(params.precision)
-    identity = params.model_dump(include={"precision", "evaluate", "linear_probe", "relearn", "mutual_information"})
+    identity = params.model_dump(
+        include={"precision", "evaluate", "linear_probe", "relearn", "mutual_information", "predictors"}
+    )
     watch = Stopwatch(where)
 
     def work(seed: int, folder: Path, _: ResumeState) -> None:
         measure(name, seed, folder, params, manifest, where, watch)
 
     def needs(seed: int) -> Needs:
-        return Needs(identity, [MANIFEST, FORGET, checkpoint_path(name, seed)])
+        return Needs(identity, [MANIFEST, FORGET, *(checkpoint_path(model, seed) for model in ("original", name))])
 
     folders = repeat(f"evaluate@{name}", params.seeds, where, needs, work)
     place_all(folders, FEATURES, Path("metrics/features") / name)
@@ -81,6 +84,10 @@ def measure(
         raw["membership"] = membership(passes, cfg.seed)
     with watch.part("relearning"):
         raw["relearn"] = relearning_curve(model, manifest, test, params.relearn, where, params.data.workers)
+    with watch.part("predictors"):
+        original = load_checkpoint(checkpoint_path("original", seed), manifest).model
+        retained = retained_batches(manifest, train, params.predictors, cfg.batch_size)
+        raw["predictors"] = predictors(model, original, retained, where, params.predictors.points)
     with watch.part("IDI's critics"):
         is_forget = torch.from_numpy(np.isin(sample, forget)).long()
         raw["mutual_information"] = measure_layers(model, on_train.maps, is_forget, critics, where.device)

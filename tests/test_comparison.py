@@ -15,10 +15,11 @@ from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared
 from unlearning.metrics.cka import debiased_cka, linear_cka, minibatch_cka
-from unlearning.params import CKA, IDI
+from unlearning.params import CKA, IDI, RMIA
 
 SETTINGS = IDI(estimate="held_out", floor=0.05)
 FULL = CKA(estimator="full")
+RELATIVE = RMIA(gamma=1.0, offline_a=0.3)
 LAYERS = ["layer3", "layer4", "penultimate"]
 CLASSES, FORGET = ["a", "b", "c", "d"], [1]
 ACCURACIES = {"forget_acc": 10.0, "retain_acc": 90.0, "test_forget_acc": 20.0, "test_retain_acc": 80.0}
@@ -69,6 +70,7 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
         "linear_probe": {"all": probe, "small": probe, "layers": dict.fromkeys(LAYERS, probe)},
         "membership": {"all": auc, "loss": auc},
         "relearn": {"1": 5.0 + seed, "20": 30.0 + 2 * seed},
+        "predictors": {"weight_distance": 0.5 * seed, "loss_barrier": 0.1},
         "collapse": {"forget": spread, "retain": dict(spread)},
         "calibration_error": 3.0,
     }
@@ -85,7 +87,7 @@ def evidence() -> dict[str, Evidence]:
 @pytest.fixture
 def compare(evidence: dict[str, Evidence]) -> Callable[..., Result]:
     def call(name: str, idi: IDI = SETTINGS, cka: CKA = FULL, shadows: list[Shadow] | None = None) -> Result:
-        beside = yardstick(evidence["original"], evidence["retrained"], MANIFEST, idi, cka, shadows or [])
+        beside = yardstick(evidence["original"], evidence["retrained"], MANIFEST, idi, cka, RELATIVE, shadows or [])
         return compare_model(evidence[name], beside)
 
     return call
@@ -231,8 +233,11 @@ def test_features_of_other_samples_are_an_error(evidence: dict[str, Evidence], c
         compare("method")
 
 
-def test_shadow_models_give_lira(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
-    assert "lira" not in compare("method").details
+@pytest.mark.parametrize("attack", ["lira", "rmia"])
+def test_shadow_models_give_lira_and_rmia(
+    evidence: dict[str, Evidence], compare: Callable[..., Result], attack: str
+) -> None:
+    assert attack not in compare("method").details
     generator = torch.Generator().manual_seed(3)
     half = torch.arange(FORGET_IMAGES) % 2 == 0
     shadows = [
@@ -245,7 +250,7 @@ def test_shadow_models_give_lira(evidence: dict[str, Evidence], compare: Callabl
         test_forget_scaled=torch.full((FORGET_IMAGES,), -9.0).double(),
     )
     evidence["method"] = replace(evidence["method"], shared=own)
-    assert compare("method", shadows=shadows).details["lira"]["auc"] == 100
+    assert compare("method", shadows=shadows).details[attack]["auc"] == 100
 
 
 @pytest.mark.parametrize(("key", "marked"), [("effective_rank", True), ("variance", True), ("logit_norm", False)])

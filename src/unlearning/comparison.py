@@ -20,10 +20,11 @@ from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
 from unlearning.metrics.idi import Trials, information_difference_index, mean_of
 from unlearning.metrics.lira import lira_auc, lira_scores
 from unlearning.metrics.membership import JOINT
-from unlearning.params import CKA, IDI
+from unlearning.metrics.rmia import rmia_scores
+from unlearning.params import CKA, IDI, RMIA
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
-AS_MEASURED = ("collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
+AS_MEASURED = ("predictors", "collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
 UNSURE = 0.1  # of H(Y): held-out and training estimates further apart than this are marked
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
@@ -32,7 +33,7 @@ Metrics = dict[str, Any]  # metrics/models/<model>.json, the fixed contract: num
 
 @dataclass(frozen=True)
 class Shadow:
-    """What one shadow model of LiRA says: scaled logits of images, and which it was trained without."""
+    """What one shadow model of LiRA and RMIA says: scaled logits of images, and which it was trained without."""
 
     train: Tensor  # float64 (training images,)
     train_out: Tensor  # bool (training images,)
@@ -59,6 +60,7 @@ class Yardstick:
     manifest: Manifest
     idi: IDI
     cka: CKA
+    rmia: RMIA
     shadows: list[Shadow]
     undefined: dict[str, str]  # {number: why it cannot be computed}
 
@@ -70,11 +72,13 @@ class Result:
 
 
 def yardstick(
-    original: Evidence, retrained: Evidence, manifest: Manifest, idi: IDI, cka: CKA, shadows: list[Shadow]
+    original: Evidence, retrained: Evidence, manifest: Manifest, idi: IDI, cka: CKA, rmia: RMIA, shadows: list[Shadow]
 ) -> Yardstick:
     """Return what every model of a seed is set beside, with what is computed once for all of them."""
     undefined = undefined_idi(original, retrained, idi)
-    return Yardstick(original, retrained, head_recovery(retrained, original), manifest, idi, cka, shadows, undefined)
+    return Yardstick(
+        original, retrained, head_recovery(retrained, original), manifest, idi, cka, rmia, shadows, undefined
+    )
 
 
 def alike(beside: dict[int, Yardstick]) -> dict[int, Yardstick]:
@@ -154,9 +158,7 @@ def attack_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
         "relearn": {"forget": relearned, "gap": {k: relearned[k] - relearned_gold[k] for k in relearned}},
         "membership": own.raw["membership"],
     }
-    if beside.shadows:
-        numbers["lira"] = asdict(lira(own.shared, beside.shadows))
-    return numbers
+    return numbers | shadow_attacks(own.shared, beside)
 
 
 def head_recovery(own: Evidence, original: Evidence) -> float:
@@ -167,13 +169,24 @@ def head_recovery(own: Evidence, original: Evidence) -> float:
     return recovered_accuracy(head, own.shared.layers[PENULTIMATE], own.shared.test_forget_labels)
 
 
-def lira(own: Shared, shadows: list[Shadow]) -> Any:
-    """Return the AUC of the likelihood-ratio attack on the forgotten classes, training against test images."""
+def shadow_attacks(own: Shared, beside: Yardstick) -> dict[str, Any]:
+    """Return the AUCs of the attacks by shadow models on the forgotten classes, training against test images.
+
+    Nothing where there are no shadow models.
+    """
+    shadows = beside.shadows
+    if not shadows:
+        return {}
     train, test = own.train_forget_positions, own.test_forget_positions
     says = torch.stack([torch.cat([shadow.train[train], shadow.test[test]]) for shadow in shadows])
     out = torch.stack([torch.cat([shadow.train_out[train], torch.ones(len(test)).bool()]) for shadow in shadows])
-    scores = lira_scores(torch.cat([own.train_forget_scaled, own.test_forget_scaled]), says, out)
-    return lira_auc(scores, torch.arange(len(scores)) < len(train))
+    target = torch.cat([own.train_forget_scaled, own.test_forget_scaled])
+    is_member = torch.arange(len(target)) < len(train)
+    scores = {
+        "lira": lira_scores(target, says, out),
+        "rmia": rmia_scores(target, says, out, ~is_member, beside.rmia.gamma, beside.rmia.offline_a),
+    }
+    return {name: asdict(lira_auc(values, is_member)) for name, values in scores.items()}
 
 
 def comparable(evidence: Evidence) -> dict[str, float]:

@@ -178,6 +178,17 @@ class LiRA(Block):
     seed: int
 
 
+class Predictors(Block):
+    points: Count
+    max_samples: Count
+    seed: int
+
+
+class RMIA(Block):
+    gamma: Annotated[float, Field(ge=1)]
+    offline_a: Annotated[float, Field(ge=0, le=1)]
+
+
 class Figures(Block):
     models: list[str]
     forget_class: int | str | None
@@ -234,12 +245,14 @@ class Params(Block):
     evaluate: Evaluate
     linear_probe: LinearProbe
     relearn: Relearn
+    predictors: Predictors
     mutual_information: MutualInformation
     idi: IDI
     cka: CKA
     knn: KNN
     downstream: list[DownstreamSet]
     lira: LiRA
+    rmia: RMIA
     figures: Figures
     search: Search
 

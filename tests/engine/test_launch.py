@@ -18,6 +18,12 @@ def test_precision_by_name() -> None:
     assert launch("auto").dtype in (torch.float32, torch.bfloat16)
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("auto", True), ("bf16", False), ("fp32", False)])
+def test_only_auto_takes_the_ec_modules_out_of_autocast_and_only_on_a_cpu(precision: str, expected: bool) -> None:
+    where = launch(precision)
+    assert where.fp32_modules == (expected and where.device.type == "cpu")
+
+
 def test_autocast_computes_in_the_chosen_precision() -> None:
     x = torch.randn(4, 4)
     for precision in ("fp32", "bf16"):

@@ -36,10 +36,12 @@ def write_params(**changes: dict[str, Any]) -> None:
 
 @pytest.fixture
 def saved(world: Manifest) -> None:
-    """Write an untrained checkpoint of the method `ec`."""
-    torch.manual_seed(0)
-    header = checkpoint.new_header(SHAPE, world, "unlearn@ec", {})
-    checkpoint.save_checkpoint(Path("models/ec.safetensors"), checkpoint.Checkpoint(header, build(SHAPE), None))
+    """Write untrained checkpoints of the original and of the method `ec`."""
+    for seed, (name, stage) in enumerate({"ec": "unlearn@ec", "original": "train@original"}.items()):
+        torch.manual_seed(seed)
+        header = checkpoint.new_header(SHAPE, world, stage, {})
+        path = Path(f"models/{name}.safetensors")
+        checkpoint.save_checkpoint(path, checkpoint.Checkpoint(header, build(SHAPE), None))
 
 
 def evaluate(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
@@ -87,9 +89,9 @@ def test_the_stage_says_what_share_the_critics_had(
     write_params()
     evaluate(monkeypatch)
     line = capsys.readouterr().out
-    for part in ("forward passes", "metrics", "relearning", "IDI's critics"):
+    for part in ("forward passes", "metrics", "relearning", "predictors", "IDI's critics"):
         assert f"{part} " in line
-    assert line.count("%)") == 4
+    assert line.count("%)") == 5
 
 
 @pytest.mark.usefixtures("saved")
@@ -101,10 +103,12 @@ def test_everything_is_measured_and_the_shared_features_are_those_of_the_named_l
     numbers = raw()
     assert set(numbers) == {
         "layers", "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "train_acc_per_class",
-        "test_acc_per_class", "collapse", "calibration_error", "linear_probe", "membership", "relearn",
+        "test_acc_per_class", "predictors", "collapse", "calibration_error", "linear_probe", "membership", "relearn",
         "mutual_information", "label_entropy",
     }  # fmt: skip
     assert list(numbers["relearn"]) == ["1"]
+    assert numbers["predictors"]["weight_distance"] > 0.5
+    assert set(numbers["predictors"]) == {"weight_distance", "loss_barrier"}
     assert [len(trials) for trials in numbers["mutual_information"].values()] == [2, 2, 2]
     shared = load_shared(Path("metrics/features/ec.safetensors"), numbers["layers"])
     assert len(shared.layers["penultimate"]) == len(world.select("test", "forget"))

@@ -29,6 +29,7 @@ def details_of(**changes: Any) -> dict[str, Any]:
         "head_recovery": {"forget": 50.0},
         "relearn": {"forget": {"1": 10.0, "20": 70.0}},
         "membership": {"all": {"auc": 55.5, "low": 49.7, "high": 61.2}},
+        "predictors": {"weight_distance": 0.123, "loss_barrier": -0.011},
         "collapse": {"forget": {"effective_rank": 12.34}},
         "calibration_error": 2.0,
         "worst_retain_classes": {"cat": 12.4, "dog": 3.0},
@@ -85,9 +86,18 @@ def test_the_attack_table_has_a_column_for_each_number_of_images_and_intervals()
     header, _, first, *_ = attack_table(DETAILS).splitlines()
     begin = "| model | linear probe | probe, few images | head recovery | relearned, 1 image | relearned, 20 images | "
     assert header.startswith(begin + "MIA, AUC")
-    assert first == "| *original* | 60.0 | 30.0 | 50.0 | 10.0 | 70.0 | 55.5 [50, 61] | 12.3 | 2.0 |"
-    assert "LiRA" not in header
-    assert ATTACK_COLUMNS["lira"][0] in attack_table({"cu": details_of(lira={"auc": 50.0, "low": 40.0, "high": 60.0})})
+    assert first == "| *original* | 60.0 | 30.0 | 50.0 | 10.0 | 70.0 | 55.5 [50, 61] | 0.12 | -0.01 | 12.3 | 2.0 |"
+    for key in ("lira", "rmia"):
+        assert ATTACK_COLUMNS[key][0] not in header
+        assert ATTACK_COLUMNS[key][0] in attack_table(
+            {"cu": details_of(**{key: {"auc": 50.0, "low": 40.0, "high": 60.0}})}
+        )
+
+
+def test_a_model_of_another_architecture_has_no_predictors() -> None:
+    table = attack_table({"cu": details_of(), "other": details_of(predictors={})})
+    assert "| 0.12 | -0.01 |" in table
+    assert "| – | – |" in table
 
 
 def test_without_relearning_or_membership_their_columns_are_left_out() -> None:

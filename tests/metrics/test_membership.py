@@ -3,8 +3,18 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from unlearning.metrics.membership import attack, membership_inference, membership_statistics
+from unlearning.metrics.membership import (
+    FOLDS,
+    attack,
+    membership_inference,
+    membership_statistics,
+    stratified_folds,
+)
 
 ATTACKS = {"confidence", "entropy", "modified_entropy", "loss", "all"}
 CLASSES = 4
@@ -135,3 +145,32 @@ def test_the_interval_is_as_wide_as_the_attack_varies_between_samples_of_one_kin
     found = [attack(random.normal(size=(40, 1)), is_member, seed) for seed in range(100)]
     claimed = np.mean([one.high - one.low for one in found]) / 2 / 1.96
     assert np.std([one.auc for one in found]) < 1.2 * claimed
+
+
+def test_the_classifier_is_the_logistic_regression_of_scikit_learn() -> None:
+    random, is_member = np.random.default_rng(0), np.repeat([1, 0], 40)
+    inputs = (random.normal(size=(80, 4)) + 0.7 * is_member[:, None]) * [1, 100, 0.01, 1] + [0, 5, 1, -3]
+    folds, areas = stratified_folds(is_member, 3), []
+    for fold in range(FOLDS):
+        fitted, held_out = folds != fold, folds == fold
+        oracle = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=10_000))
+        scores = oracle.fit(inputs[fitted], is_member[fitted]).decision_function(inputs[held_out])
+        areas.append(100 * roc_auc_score(is_member[held_out], scores))
+    assert 60 < np.mean(areas) < 95
+    assert attack(inputs, is_member, 3).auc == pytest.approx(np.mean(areas))
+
+
+def test_statistics_that_float32_could_not_tell_apart_are_told_apart() -> None:
+    is_member = np.repeat([1, 0], 20)
+    nearly_sure = 1 - 1e-12 * (2 - is_member + 0.5 * np.random.default_rng(0).random(40))
+    assert attack(nearly_sure[:, None], is_member, 0).auc == 100
+
+
+@pytest.mark.parametrize("count", [10, 13])
+def test_each_fold_holds_out_as_many_members_as_others_and_each_sample_is_held_out_once(count: int) -> None:
+    is_member = np.random.default_rng(1).permutation(np.repeat([1, 0], count))
+    folds = stratified_folds(is_member, 0)
+    members, others = (np.bincount(folds[is_member == kind], minlength=FOLDS) for kind in (1, 0))
+    assert members.tolist() == others.tolist()
+    assert set(members) <= {count // FOLDS, -(-count // FOLDS)}
+    assert folds.tolist() == stratified_folds(is_member, 0).tolist() != stratified_folds(is_member, 1).tolist()

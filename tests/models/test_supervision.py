@@ -209,3 +209,39 @@ def test_blank_image_has_the_size_that_the_model_accepts(
     assert blank_image(model).shape == shape
     with torch.no_grad():
         assert model(blank_image(model)).shape == (1, 2)
+
+
+def dtypes_of_the_chains(model: nn.Module, images: Tensor, fp32_modules: bool) -> tuple[set, list[Supervision]]:
+    """Return the precisions that the Conv blocks compute in under bf16 autocast, and the supervision points."""
+    torch.manual_seed(1)
+    points = ["layer1", "layer2", "layer3"]
+    network = SupervisedNetwork(copy.deepcopy(model), points, ec_modules(model), True, fp32_modules)
+    chains, backbone = set(), set()
+    for module in network.attached.modules():
+        module.register_forward_hook(lambda _, inputs, output: chains.update({inputs[0].dtype, output.dtype}))
+    network.model.layer1[0].conv1.register_forward_hook(lambda *call: backbone.add(call[2].dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        supervision = network.train()(images)
+    assert backbone == {torch.bfloat16}
+    loss_of(supervision).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+    return chains, supervision
+
+
+def test_modules_compute_in_float32_within_autocast_if_asked(small: nn.Module, images: Tensor) -> None:
+    in_fp32, exact = dtypes_of_the_chains(small, images, fp32_modules=True)
+    in_bf16, rounded = dtypes_of_the_chains(small, images, fp32_modules=False)
+    assert in_fp32 == {torch.float32}
+    assert torch.bfloat16 in in_bf16
+    for one, other in zip(exact, rounded, strict=True):  # the same function, up to the rounding of bf16
+        assert one.feature.dtype == other.feature.dtype == torch.float32
+        torch.testing.assert_close(one.embedding, other.embedding, rtol=0.1, atol=0.03)
+
+
+def test_modules_in_float32_are_the_same_function_without_autocast(small: nn.Module, images: Tensor) -> None:
+    modules = ec_modules(small)
+    torch.manual_seed(1)
+    one = SupervisedNetwork(small, ["layer1", "layer2"], modules).eval()
+    other = SupervisedNetwork(small, ["layer1", "layer2"], modules, fp32_modules=True).eval()
+    for a, b in zip(one(images), other(images), strict=True):
+        assert torch.equal(a.feature, b.feature)

@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as transforms
 
 from unlearning.data.augment import ASPECT, apply, draw
 from unlearning.data.images import BROKEN, evaluation_view, fit, read_image
@@ -168,7 +166,10 @@ class _Files(Dataset[Tensor]):
     def __init__(self, root: Path, ids: list[str], size: int, resize: list[int], min_area: float, grey: bool) -> None:
         self.root, self.ids, self.size, self.resize = root, ids, size, resize
         self.min_area, self.grey = min_area, grey
+        from torchvision.transforms import v2  # here: it takes as long to import as torch, and only files need it
+
         self.crop = v2.RandomResizedCrop(size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
+        self.to_grey = v2.Grayscale()
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         position, seed = key
@@ -178,7 +179,7 @@ class _Files(Dataset[Tensor]):
         except BROKEN as error:
             raise InputError(f"cannot read the image {path} ({error}); repair it and run again") from None
         if self.grey:  # surrogate images in colour for a model of grey ones
-            image = transforms.rgb_to_grayscale(image)
+            image = self.to_grey(image)
         if self.min_area == 1:
             return evaluation_view(image, self.size, self.resize)
         with torch.random.fork_rng(devices=[]):

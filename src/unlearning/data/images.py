@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from unlearning.errors import InputError
 
@@ -43,6 +42,8 @@ def fit(image: Tensor, size: int) -> Tensor:
     """Return uint8 (..., C, size, size): shorter side scaled to `size` (antialiased), then the centre."""
     if image.shape[-2:] == (size, size):
         return image
+    from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
+
     return transforms.center_crop(transforms.resize(image, [size], antialias=True), [size, size])
 
 

@@ -31,12 +31,15 @@ COLUMNS: Columns = {  # keys of metrics/models/<model>.json, and js_divergence o
     "js_divergence": Column("JS ↓", 2, "low"),
     "seconds": Column("seconds ↓", 1, "low"),
 }
-ATTACK_COLUMNS: Columns = {  # all but the last two: forget accuracy that comes back, or an AUC; read beside retrained's
+ATTACK_COLUMNS: Columns = {  # all but the last four: forget accuracy that comes back, or an AUC; beside retrained's
     "linear_probe": Column("linear probe", 1),
     "small_probe": Column("probe, few images", 1),
     "head_recovery": Column("head recovery", 1),
     "mia_auc": Column("MIA, AUC", 1),
     "lira": Column("LiRA, AUC", 1),
+    "rmia": Column("RMIA, AUC", 1),
+    "weight_distance": Column("distance of the weights", 2),
+    "loss_barrier": Column("loss barrier, nats", 2),
     "effective_rank": Column("effective rank", 1),
     "calibration_error": Column("ECE ↓", 1),
 }
@@ -181,11 +184,13 @@ def _attacks(details: Mapping[str, Any]) -> dict[str, Any]:
         "linear_probe": probe["all"]["forget"],
         "small_probe": probe["small"]["forget"],
         "head_recovery": details["head_recovery"]["forget"],
+        **details["predictors"],
         "effective_rank": details["collapse"]["forget"]["effective_rank"],
         "calibration_error": details["calibration_error"],
     }
     row |= {f"relearn.{k}": value for k, value in details["relearn"]["forget"].items()}
-    attacks = {"mia_auc": (details["membership"] or {}).get("all"), "lira": details.get("lira")}
+    attacks = {"mia_auc": (details["membership"] or {}).get("all")}
+    attacks |= {key: details.get(key) for key in ("lira", "rmia")}
     return row | {key: auc["auc"] for key, auc in attacks.items() if auc}
 
 

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from unlearning.seeds import derive_seed
 
+ROUNDING = 8  # units in the last place: a feature that varies by less does not vary
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -26,10 +28,14 @@ class Probe:
     weight: Tensor  # (classes, d)
     bias: Tensor  # (classes,)
 
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the classifier's answers (m, classes): features (m, d)."""
+        inputs = (features.to(self.mean) - self.mean) * self.scale
+        return F.linear(inputs, self.weight, self.bias)
+
     def accuracy(self, features: Tensor, labels: Tensor) -> float:
         """Return the accuracy in percent: features (m, d), labels int64 (m,), m >= 1."""
-        inputs = (features.to(self.mean) - self.mean) * self.scale
-        right = F.linear(inputs, self.weight, self.bias).argmax(dim=1).cpu() == labels.cpu()
+        right = self.logits(features).argmax(dim=1).cpu() == labels.cpu()
         return (100 * right.double().mean()).item()
 
 
@@ -38,15 +44,16 @@ def fit_probe(
 ) -> Probe:
     """Return the minimiser of mean cross-entropy + l2/2 ||W||^2 over standardised features, from W = 0 by L-BFGS.
 
-    features (n, d), labels int64 (n,); at most `steps` iterations. The same numbers give the same probe.
+    features float32 or float64 (n, d), which is what is computed in; labels int64 (n,); at most `steps` iterations.
+    The same numbers give the same probe.
     """
-    inputs, targets = features.to(device).float(), labels.to(device)
+    inputs, targets = features.to(device), labels.to(device)
     mean, std = inputs.mean(dim=0), inputs.std(dim=0, unbiased=False)
-    varies = std > 1e-6 * inputs.abs().amax(dim=0)  # below it is rounding
+    varies = std > ROUNDING * torch.finfo(inputs.dtype).eps * inputs.abs().amax(dim=0)
     scale = torch.where(varies, 1 / std.clamp(min=torch.finfo(std.dtype).tiny), torch.zeros_like(std))
     inputs = (inputs - mean) * scale
-    weight = nn.Parameter(torch.zeros(classes, inputs.shape[1], device=device))
-    bias = nn.Parameter(torch.zeros(classes, device=device))
+    weight = nn.Parameter(inputs.new_zeros(classes, inputs.shape[1]))
+    bias = nn.Parameter(inputs.new_zeros(classes))
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -40,10 +40,19 @@ class SupervisedNetwork(nn.Module):
 
     modules: chains of `ec_modules` for some of the points; the others pool their raw feature.
     heads: whether each point before the last gets a fresh linear classifier.
+    fp32_modules: whether the chains compute in float32, outside of any autocast (`Launch.fp32_modules` knows).
     """
 
-    def __init__(self, model: nn.Module, points: list[str], modules: nn.ModuleDict | None = None, heads: bool = False):
+    def __init__(
+        self,
+        model: nn.Module,
+        points: list[str],
+        modules: nn.ModuleDict | None = None,
+        heads: bool = False,
+        fp32_modules: bool = False,
+    ) -> None:
         super().__init__()
+        self.fp32_modules = fp32_modules
         self.model = model
         self.points = in_depth_order(model, points)
         self.attached = modules if modules is not None else nn.ModuleDict()
@@ -72,7 +81,13 @@ class SupervisedNetwork(nn.Module):
 
     def _feature(self, point: str, features: Tensor) -> Tensor:
         key = point_key(point)
-        return pooled(self.attached[key](features) if key in self.attached else features)
+        return pooled(self._chain(key, features) if key in self.attached else features)
+
+    def _chain(self, key: str, features: Tensor) -> Tensor:
+        if not self.fp32_modules:
+            return self.attached[key](features)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.attached[key](features.float())
 
     @torch.no_grad()
     def _widths(self) -> dict[str, int]:

@@ -21,7 +21,8 @@ def pretrain_ec_modules(run: Run, cfg: PretrainEC) -> Iterator[Tensor]:
     """
     points = [stage.module for stage in stages(run.model)[:-1]]
     freeze(run.model)
-    network = run.optimise(SupervisedNetwork(run.model, points, run.modules), cfg)
+    supervised = SupervisedNetwork(run.model, points, run.modules, fp32_modules=run.launch.fp32_modules)
+    network = run.optimise(supervised, cfg)
     run.model.eval()
     for epoch in run.epochs([run.schedule.steps("all", cfg.batch_size)] * cfg.epochs):
         for batch in run.visit("all", cfg.batch_size, cfg.augment, epoch, views=2):

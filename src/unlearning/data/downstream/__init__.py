@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import Manifest, Split
@@ -83,6 +82,8 @@ def image_split(images: LabelledImages, manifest: Manifest, device: torch.device
     own = replace(manifest, root=str(images.root), splits=split, eval_resize=resize)
     pixels = images.pixels
     if pixels is not None and manifest.channels == 1:
+        from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
+
         pixels = transforms.rgb_to_grayscale(pixels)
     return ImageSplit(own, SPLIT, device, workers, pixels=pixels)
 

@@ -47,7 +47,8 @@ def every_point(run: Run, cfg: EveryPoint) -> Points:
     """
     points = [stage.module for stage in stages(run.model)[:-1]]
     points += check_layers(run.model, cfg.extra_points, f"{run.name}.extra_points")
-    network = SupervisedNetwork(run.model, points, run.modules if cfg.modules else None, heads=cfg.layer_ce)
+    modules = run.modules if cfg.modules else None
+    network = SupervisedNetwork(run.model, points, modules, cfg.layer_ce, run.launch.fp32_modules)
     if len(cfg.layer_weights) != len(network.names):
         raise InputError(
             f"{run.name}.layer_weights: {len(cfg.layer_weights)} weights for {len(network.names)} supervision points "
