@@ -1,6 +1,7 @@
 """evaluate <model>: everything that one model alone tells: accuracies, probes, attacks, features, information."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from unlearning.data.manifest import load_manifest
 from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import launch
 from unlearning.errors import run_stage
+from unlearning.evaluation.attacks import prototype_curves, target
+from unlearning.evaluation.batchnorm import after_recalibration
 from unlearning.evaluation.forward_pass import forward_pass
 from unlearning.evaluation.numbers import (
     accuracies,
@@ -20,7 +23,8 @@ from unlearning.evaluation.numbers import (
     shared_of,
     with_forget_masks,
 )
-from unlearning.evaluation.relearning import relearning_curve
+from unlearning.evaluation.relearning import relearning_curves
+from unlearning.evaluation.retain_only import after_retain_only
 from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
@@ -53,8 +57,15 @@ def main() -> None:
         raw = accuracies(passes, manifest) | diagnostics(passes)
         raw["linear_probe"] = linear_probes(passes, len(manifest.classes), params.linear_probe, cfg.seed, where.device)
         raw["membership"] = membership(passes, cfg.seed)
+    with watch.part("attacks"):
+        victim = target(model, manifest, passes, train, test, params.attacks, where)
+        raw["prototype"] = prototype_curves(victim, params.attacks, params.prototype)
+        raw["retain_only"] = asdict(after_retain_only(victim, params.attacks, params.retain_only))
+        raw["batchnorm"] = asdict(after_recalibration(victim, params.attacks, params.batchnorm))
     with watch.part("relearning"):
-        raw["relearn"] = relearning_curve(model, manifest, test, params.relearn, where, params.data.workers)
+        raw["relearn"] = relearning_curves(
+            victim, params.attacks, params.relearn, params.prototype, params.linear_probe
+        )
     with watch.part("IDI's critics"):
         is_forget = torch.from_numpy(np.isin(sample, forget)).long()
         raw["mutual_information"] = measure_layers(model, on_train.maps, is_forget, critics, where.device)
