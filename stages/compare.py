@@ -14,7 +14,7 @@ from unlearning.errors import InputError, run_stage
 from unlearning.evaluation.shared import load_shared
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.per_class import write_per_class
-from unlearning.figures.relearn import draw_relearning
+from unlearning.figures.relearn import draw_prototypes, draw_relearning
 from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.tsne import draw_tsne
@@ -51,8 +51,13 @@ def write_numbers(results: dict[str, Result], headline: str, manifest: Manifest)
 def draw_curves(results: dict[str, Result], evidence: dict[str, Evidence]) -> None:
     cka = {name: result.details["cka_layers"] for name, result in results.items()}
     write_atomically(Path("plots/cka_layers.png"), lambda path: draw_cka_layers(cka, path))
-    relearned = {name: {"0": one.raw["test_forget_acc"], **one.raw["relearn"]} for name, one in evidence.items()}
+    relearned, imprinted = attack_curves(evidence, "relearn"), attack_curves(evidence, "prototype")
     write_atomically(Path("plots/relearn.png"), lambda path: draw_relearning(relearned, path))
+    write_atomically(Path("plots/prototype.png"), lambda path: draw_prototypes(imprinted, path))
+
+
+def attack_curves(evidence: dict[str, Evidence], attack: str) -> dict[str, dict[str, float]]:
+    return {name: {"0": one.raw["test_forget_acc"], **one.raw[attack]["forget"]} for name, one in evidence.items()}
 
 
 def draw_pictures(evidence: dict[str, Evidence], cfg: Figures, manifest: Manifest) -> None:

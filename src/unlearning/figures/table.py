@@ -25,11 +25,14 @@ ATTACK_COLUMNS: Columns = {  # all but the last two: forget accuracy that comes 
     "linear_probe": ("linear probe", 1),
     "small_probe": ("probe, few images", 1),
     "head_recovery": ("head recovery", 1),
+    "retain_only": ("retain images only", 1),
+    "batchnorm": ("BatchNorm", 1),
     "mia_auc": ("MIA, AUC", 1),
     "lira": ("LiRA, AUC", 1),
     "effective_rank": ("effective rank", 1),
     "calibration_error": ("ECE ↓", 1),
 }
+ATTACK_CURVES = {"prototype": "prototype", "relearn": "relearned"}  # with a column for each number of images
 COST_COLUMNS: Columns = {  # key of `cost` in metrics/details/<model>.json
     "seconds": ("seconds", 1),
     "seconds_over_retraining": ("of retraining's time", 2),
@@ -53,10 +56,14 @@ def main_table(metrics: Mapping[str, Mapping[str, Any]], details: Mapping[str, M
 
 def attack_table(details: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
-    shots = list(next(iter(details.values()))["relearn"]["forget"])
-    relearn = {f"relearn.{k}": (f"relearned, {k} image{'s' * (k != '1')}", 1) for k in shots}
+    first = next(iter(details.values()))
+    curves = {
+        f"{key}.{k}": (f"{heading}, {k} image{'s' * (k != '1')}", 1)
+        for key, heading in ATTACK_CURVES.items()
+        for k in first[key]["forget"]
+    }
     head, tail = dict(list(ATTACK_COLUMNS.items())[:3]), dict(list(ATTACK_COLUMNS.items())[3:])
-    return markdown_table({name: _attack_row(one) for name, one in details.items()}, head | relearn | tail)
+    return markdown_table({name: _attack_row(one) for name, one in details.items()}, head | curves | tail)
 
 
 def cost_table(details: Mapping[str, Mapping[str, Any]]) -> str:
@@ -113,10 +120,13 @@ def _attack_row(details: Mapping[str, Any]) -> dict[str, Cell]:
         "linear_probe": probe["all"]["forget"],
         "small_probe": probe["small"]["forget"],
         "head_recovery": details["head_recovery"]["forget"],
+        "retain_only": details["retain_only"]["forget"],
+        "batchnorm": details["batchnorm"]["forget"],
         "effective_rank": details["collapse"]["forget"]["effective_rank"],
         "calibration_error": details["calibration_error"],
     }
-    row |= {f"relearn.{k}": value for k, value in details["relearn"]["forget"].items()}
+    for key in ATTACK_CURVES:
+        row |= {f"{key}.{k}": value for k, value in details[key]["forget"].items()}
     attacks = {"mia_auc": (details["membership"] or {}).get("all"), "lira": details.get("lira")}
     return row | {key: _interval(auc) for key, auc in attacks.items()}
 
