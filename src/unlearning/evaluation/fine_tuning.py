@@ -20,8 +20,8 @@ def with_head(model: nn.Module, head: Head) -> nn.Module:
     student = copy.deepcopy(model).requires_grad_(True)
     linear = classifier_of(student)
     device = next(student.parameters()).device
-    linear.weight = nn.Parameter(head.weight.to(device))
-    linear.bias = nn.Parameter(head.bias.to(device))
+    linear.weight = nn.Parameter(head.weight.to(device, copy=True))
+    linear.bias = nn.Parameter(head.bias.to(device, copy=True))
     return student
 
 
