@@ -14,7 +14,7 @@ from unlearning.errors import InputError, run_stage
 from unlearning.evaluation.shared import load_shared
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.per_class import write_per_class
-from unlearning.figures.relearn import draw_relearning
+from unlearning.figures.relearn import draw_prototypes, draw_relearning
 from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.tsne import draw_tsne
@@ -83,10 +83,13 @@ def draw_curves(summaries: dict[str, Summary]) -> None:
     drawn = {name: one for name, one in summaries.items() if name != ANOTHER}
     cka = {name: one.mean["cka_layers"] for name, one in drawn.items()}
     write_atomically(Path("plots/cka_layers.png"), lambda path: draw_cka_layers(cka, path))
-    relearned = {
-        name: {"0": one.metrics["test_forget_acc"], **one.mean["relearn"]["forget"]} for name, one in drawn.items()
-    }
+    relearned, imprinted = attack_curves(drawn, "relearn"), attack_curves(drawn, "prototype")
     write_atomically(Path("plots/relearn.png"), lambda path: draw_relearning(relearned, path))
+    write_atomically(Path("plots/prototype.png"), lambda path: draw_prototypes(imprinted, path))
+
+
+def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str, float]]:
+    return {name: {"0": one.metrics["test_forget_acc"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
 def draw_pictures(cfg: Figures, seed: int, manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from unlearning.engine.launch import Launch, launch
 from unlearning.engine.repetitions import Needs, place_all, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.errors import run_stage
+from unlearning.evaluation.attacks import prototype_curves, target
+from unlearning.evaluation.batchnorm import after_recalibration
 from unlearning.evaluation.forward_pass import forward_pass
 from unlearning.evaluation.loss_barrier import predictors, retained_batches
 from unlearning.evaluation.numbers import (
@@ -24,7 +27,8 @@ from unlearning.evaluation.numbers import (
     shared_of,
     with_forget_masks,
 )
-from unlearning.evaluation.relearning import relearning_curve
+from unlearning.evaluation.relearning import relearning_curves
+from unlearning.evaluation.retain_only import after_retain_only
 from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
@@ -41,7 +45,18 @@ def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
     where = launch(params.precision)
     identity = params.model_dump(
-        include={"precision", "evaluate", "linear_probe", "relearn", "mutual_information", "predictors"}
+        include={
+            "precision",
+            "evaluate",
+            "linear_probe",
+            "attacks",
+            "prototype",
+            "relearn",
+            "retain_only",
+            "batchnorm",
+            "predictors",
+            "mutual_information",
+        }
     )
     watch = Stopwatch(where)
 
@@ -82,8 +97,15 @@ def measure(
         raw = accuracies(passes, manifest) | diagnostics(passes)
         raw["linear_probe"] = linear_probes(passes, len(manifest.classes), params.linear_probe, cfg.seed, where.device)
         raw["membership"] = membership(passes, cfg.seed)
+    with watch.part("attacks"):
+        victim = target(model, manifest, passes, train, test, params.attacks, where)
+        raw["prototype"] = prototype_curves(victim, params.attacks, params.prototype)
+        raw["retain_only"] = asdict(after_retain_only(victim, params.attacks, params.retain_only))
+        raw["batchnorm"] = asdict(after_recalibration(victim, params.attacks, params.batchnorm))
     with watch.part("relearning"):
-        raw["relearn"] = relearning_curve(model, manifest, test, params.relearn, where, params.data.workers)
+        raw["relearn"] = relearning_curves(
+            victim, params.attacks, params.relearn, params.prototype, params.linear_probe
+        )
     with watch.part("predictors"):
         original = load_checkpoint(checkpoint_path("original", seed), manifest).model
         retained = retained_batches(manifest, train, params.predictors, cfg.batch_size)

@@ -19,7 +19,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "ec": {"epochs": 1},
     "head_distill": {"epochs": 3},
     "mutual_information": {"epochs": 20, "trials": 1, "lr_features": 0.0003, "lr_labels": 0.005},
-    "relearn": {"shots": [1, 3], "epochs": 2},
+    "attacks": {"shots": [1, 3]},
+    "relearn": {"draws": 1, "steps": 2},
+    "retain_only": {"steps": 2},
     "idi": {"floor": 0.000001},
 }
 METHODS = ["rl", "cu", "ec", "head_distill"]  # of all that there are: tests/methods runs each of them

@@ -57,6 +57,11 @@ def shared_of(seed: int) -> Shared:
     )
 
 
+def curves(few: float, many: float) -> dict[str, dict[str, float]]:
+    other = {"1": 75.0, "20": 76.0}
+    return {"forget": {"1": few, "20": many}, "retain": other, "forget_std": other, "retain_std": other}
+
+
 def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> Evidence:
     auc = {"auc": 50.0 + seed, "low": 45.0, "high": 60.0}
     probe = {"forget": 40.0 + seed, "retain": 70.0}
@@ -69,8 +74,10 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
         "test_acc_per_class": [20.0, 80.0 - seed, None, 60.0 - seed],
         "linear_probe": {"all": probe, "small": probe, "layers": dict.fromkeys(LAYERS, probe)},
         "membership": {"all": auc, "loss": auc},
-        "relearn": {"1": 5.0 + seed, "20": 30.0 + 2 * seed},
-        "predictors": {"weight_distance": 0.5 * seed, "loss_barrier": 0.1},
+        "prototype": curves(4.0, 40.0 + seed),
+        "relearn": curves(5.0 + seed, 30.0 + 2 * seed) | {"chosen": {"1": {"start": "imprinted", "lr": 0.03}}},
+        "retain_only": {"forget": 10.0, "retain": 80.0},
+        "batchnorm": {"forget": 12.0 - seed, "retain": 79.0},
         "collapse": {"forget": spread, "retain": dict(spread)},
         "calibration_error": 3.0,
     }
@@ -107,7 +114,8 @@ def test_the_retrained_model_has_idi_0_and_no_distance_to_itself(compare: Callab
     assert result.details["js_divergence"] == 0
     assert result.details["cka_retrained"] == pytest.approx(dict.fromkeys(LAYERS, 100))
     assert [result.details[key]["gap"] for key in ("linear_probe", "head_recovery")] == [0, 0]
-    assert result.details["relearn"]["gap"] == {"1": 0, "20": 0}
+    assert [result.details[key]["gap"] for key in ("prototype", "relearn")] == [{"1": 0, "20": 0}] * 2
+    assert [result.details[key]["gap"] for key in ("retain_only", "batchnorm")] == [0, 0]
 
 
 def test_idi_abs_does_not_cancel_opposite_signs(compare: Callable[..., Result]) -> None:
@@ -182,17 +190,20 @@ def test_k_nn_has_its_gap_to_the_retrained_model(evidence: dict[str, Evidence], 
     assert compare("retrained").metrics["knn_gap"] == {"birds": 0.0}
 
 
-def test_retrain_gap_is_over_accuracies_probe_membership_and_k_nn(
+def test_retrain_gap_is_over_accuracies_probe_membership_attacks_and_k_nn(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
-    evidence["method"].raw["test_retain_acc"] = 74.0  # 6 away; probe and AUC are 1 away, the others equal
-    assert compare("method").metrics["retrain_gap"] == pytest.approx((6 + 1 + 1) / 6)
+    evidence["method"].raw["test_retain_acc"] = 74.0  # 6 away; probe and AUC are 1 away, the other three equal
+    attacks = 0 + 1 + 1 + 2 + 0 + 1  # prototype and relearning at two numbers of images, retain images, BatchNorm
+    assert compare("method").metrics["retrain_gap"] == pytest.approx((6 + 1 + 1 + attacks) / 12)
+    over = compare("method").details["retrain_gap_over"]
+    assert {"prototype.1", "prototype.20", "relearn.1", "relearn.20", "retain_only", "batchnorm"} < set(over)
     for name, accuracy in (("original", 60.0), ("retrained", 50.0), ("method", 44.0)):
         evidence[name].transfer["birds"] = accuracy
-    assert compare("method").metrics["retrain_gap"] == pytest.approx((6 + 1 + 1 + 6) / 7)
+    assert compare("method").metrics["retrain_gap"] == pytest.approx((6 + 1 + 1 + attacks + 6) / 13)
     evidence["method"].raw["membership"] = None
     result = compare("method")
-    assert result.metrics["retrain_gap"] == pytest.approx((6 + 1 + 6) / 6)
+    assert result.metrics["retrain_gap"] == pytest.approx((6 + 1 + attacks + 6) / 12)
     assert "mia_auc" not in result.metrics
 
 
@@ -207,7 +218,12 @@ def test_divergence_is_that_of_the_predictions_on_the_test_forget_set(
 def test_attacks_have_their_gap_to_the_same_attack_on_the_retrained_model(compare: Callable[..., Result]) -> None:
     details = compare("method").details
     assert details["linear_probe"]["gap"] == 1
-    assert details["relearn"] == {"forget": {"1": 7.0, "20": 34.0}, "gap": {"1": 1.0, "20": 2.0}}
+    assert details["relearn"]["forget"] == {"1": 7.0, "20": 34.0}
+    assert details["relearn"]["gap"] == {"1": 1.0, "20": 2.0}
+    assert details["relearn"]["chosen"] == {"1": {"start": "imprinted", "lr": 0.03}}
+    assert details["prototype"]["gap"] == {"1": 0.0, "20": 1.0}
+    assert details["prototype"]["retain"] == {"1": 75.0, "20": 76.0}
+    assert details["batchnorm"] == {"forget": 10.0, "retain": 79.0, "gap": -1.0}
 
 
 def test_a_head_recovered_from_the_originals_own_features_gives_its_answers_back(

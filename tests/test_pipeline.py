@@ -62,7 +62,7 @@ def test_every_model_has_the_metrics_of_the_contract(clone: Clone) -> None:
     assert clone.read("metrics/headline.json") == clone.read("metrics/models/ec.json")
     table = clone.read("metrics/report.md").splitlines()
     assert [line.split("|")[1].strip(" *") for line in table[4 : 4 + len(MODELS)]] == MODELS
-    for figure in ("cka_layers", "relearn", "tsne", "retrieval"):
+    for figure in ("cka_layers", "relearn", "prototype", "tsne", "retrieval"):
         assert (clone.folder / f"plots/{figure}.png").read_bytes().startswith(b"\x89PNG")
     assert len(clone.read("metrics/per_class.csv").splitlines()) == 11
     details = json.loads(clone.read("metrics/details/ec.json"))

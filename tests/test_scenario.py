@@ -159,9 +159,9 @@ def test_values_that_the_file_holds_already_are_not_named_and_change_nothing(
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
-        ("relearn.shots", "relearn:\n  shots:\n  - 2\n  - 7\n", [2, 7]),
-        ("relearn.shots", "relearn:\n  shots: [2, 7]\n", [2, 7]),
-        ("relearn.shots", "relearn:\n  shots: []\n", []),
+        ("attacks.shots", "attacks:\n  shots:\n  - 2\n  - 7\n", [2, 7]),
+        ("attacks.shots", "attacks:\n  shots: [2, 7]\n", [2, 7]),
+        ("attacks.shots", "attacks:\n  shots: []\n", []),
         ("figures.models", "figures:\n  models: []\n", []),
         ("ec.layer_weights", "ec:\n  layer_weights: [1.0]\n", [1.0]),
         ("forget.classes", "forget:\n  classes: [3, cat]\n", [3, "cat"]),
@@ -213,7 +213,7 @@ def test_the_rows_of_the_table_are_replaced_whole(apply: Callable[[str], list[st
 
 
 def test_applying_twice_changes_nothing_more(apply: Callable[[str], list[str]], params: Path) -> None:
-    text = "train:\n  lr: 0.0625\nmodel:\n  kwargs:\n    depths:\n    - 2\nrelearn:\n  shots:\n  - 2\n"
+    text = "train:\n  lr: 0.0625\nmodel:\n  kwargs:\n    depths:\n    - 2\nattacks:\n  shots:\n  - 2\n"
     assert len(apply(text)) == 3
     once = params.read_bytes()
     assert apply(text) == []

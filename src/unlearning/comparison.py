@@ -25,6 +25,8 @@ from unlearning.params import CKA, IDI, RMIA
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
 AS_MEASURED = ("predictors", "collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
+CURVES = ("prototype", "relearn")  # attacks with a number for each number of images
+REVIVALS = ("retain_only", "batchnorm")  # attacks that see no label of a forgotten class
 UNSURE = 0.1  # of H(Y): held-out and training estimates further apart than this are marked
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
@@ -150,15 +152,20 @@ def attack_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return what brings the classes back, with its gap to the same attack on the retrained model where it has one."""
     retrained = beside.retrained.raw
     probes, gold = own.raw["linear_probe"], retrained["linear_probe"]
-    relearned, relearned_gold = own.raw["relearn"], retrained["relearn"]
     recovered = head_recovery(own, beside.original)
     numbers: dict[str, Any] = {
         "linear_probe": probes | {"gap": probes["all"]["forget"] - gold["all"]["forget"]},
         "head_recovery": {"forget": recovered, "gap": recovered - beside.recovered},
-        "relearn": {"forget": relearned, "gap": {k: relearned[k] - relearned_gold[k] for k in relearned}},
+        **{name: own.raw[name] | {"gap": curve_gap(own.raw[name], retrained[name])} for name in CURVES},
+        **{name: own.raw[name] | {"gap": own.raw[name]["forget"] - retrained[name]["forget"]} for name in REVIVALS},
         "membership": own.raw["membership"],
     }
     return numbers | shadow_attacks(own.shared, beside)
+
+
+def curve_gap(own: dict[str, Any], retrained: dict[str, Any]) -> dict[str, float]:
+    """Return how much more forget accuracy comes back than in the retrained model, for each number of images."""
+    return {shots: value - retrained["forget"][shots] for shots, value in own["forget"].items()}
 
 
 def head_recovery(own: Evidence, original: Evidence) -> float:
@@ -195,6 +202,9 @@ def comparable(evidence: Evidence) -> dict[str, float]:
     numbers = {key: float(raw[key]) for key in ACCURACIES} | {"linear_probe": raw["linear_probe"]["all"]["forget"]}
     if raw["membership"]:
         numbers["mia_auc"] = raw["membership"][JOINT]["auc"]
+    for name in CURVES:
+        numbers |= {f"{name}.{shots}": value for shots, value in raw[name]["forget"].items()}
+    numbers |= {name: raw[name]["forget"] for name in REVIVALS}
     return numbers | {f"knn.{name}": value for name, value in evidence.transfer.items()}
 
 

@@ -150,9 +150,41 @@ class LinearProbe(Block):
     steps: Count
 
 
-class Relearn(Recipe):
+class Attacks(Block):
     shots: list[Count]
+    max_samples: Count
     seed: int
+
+
+class Prototype(Block):
+    draws: Count
+    false_alarms: Annotated[float, Field(gt=0, lt=1)]
+
+
+class FineTuning(Block):
+    """A few plain steps on a copy of the model, as an attacker makes them."""
+
+    steps: Count
+    batch_size: Annotated[int, Field(ge=2)]
+    momentum: Fraction
+    clip_norm: Positive
+    augment: Augment
+
+
+class Relearn(FineTuning):
+    draws: Count
+    lrs: Annotated[list[Positive], Field(min_length=1)]
+    survives: Probability
+    head_samples: Count
+
+
+class RetainOnly(FineTuning):
+    lr: Positive
+
+
+class BatchNormAttack(Block):
+    batches: Count
+    batch_size: Annotated[int, Field(ge=2)]
 
 
 class CKA(Block):
@@ -244,8 +276,12 @@ class Params(Block):
     headline: str
     evaluate: Evaluate
     linear_probe: LinearProbe
+    attacks: Attacks
+    prototype: Prototype
     relearn: Relearn
     predictors: Predictors
+    retain_only: RetainOnly
+    batchnorm: BatchNormAttack
     mutual_information: MutualInformation
     idi: IDI
     cka: CKA

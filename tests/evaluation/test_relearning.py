@@ -1,171 +1,133 @@
-import copy
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
-import yaml
-from torch import nn
+from torch import Tensor, nn
 
-from tests.architectures import enliven
-from tests.conftest import CLASSES, PARAMS, RECIPE, SHAPE, weights_of
-from unlearning.data.batches import ImageSplit, in_order
-from unlearning.data.manifest import Manifest, Split
-from unlearning.engine.launch import launch
-from unlearning.engine.validation import accuracy
-from unlearning.evaluation.relearning import few_shots, fine_tune, relearning_curve
-from unlearning.models.backbone import build
+from tests.conftest import SHAPE, weights_of
+from tests.evaluation.victims import attacks, probe, prototype, relearn, victim_of
+from unlearning.data.manifest import Manifest
+from unlearning.evaluation.attacks import Outcome, Target
+from unlearning.evaluation.relearning import (
+    AS_IS,
+    FRESH,
+    IMPRINTED,
+    Attacker,
+    Choice,
+    relearning_curves,
+    starts_of,
+    strongest,
+)
+from unlearning.models.backbone import build, classifier_of
 from unlearning.params import Relearn
 
-FORGET = [1, 4]  # of the small world, with 16 training images a class
+Zero = Callable[[nn.Module], nn.Module]
 
 
-def config(**changes: object) -> Relearn:
-    """Return the parameters as in params.yaml, but for a recipe that suits the small world, and `changes`."""
-    own = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["relearn"]
-    bounds = {key: own[key] for key in ("optimizer", "weight_decay", "clip_norm")}
-    return Relearn(**{**own, **RECIPE, **bounds, "shots": [1, 3], **changes})
+def attacker(victim: Target, cfg: Relearn) -> Attacker:
+    return Attacker(victim, starts_of(victim, cfg, prototype(), probe()), 0, cfg)
+
+
+def curves(victim: Target, cfg: Relearn, shots: list[int]) -> dict:
+    return relearning_curves(victim, attacks(shots=shots), cfg, prototype(), probe())
 
 
 @pytest.fixture
-def model() -> nn.Module:
-    """Return an untrained network in training mode, but for one part that is not."""
+def hidden(world: Manifest, trained: nn.Module, zeroed: Zero) -> Target:
+    """Return the trained model whose head never answers the forgotten classes."""
+    return victim_of(zeroed(trained), world, attacks())
+
+
+def test_the_strongest_of_those_that_leave_a_working_model_and_the_first_of_equals() -> None:
+    outcomes = {
+        Choice(AS_IS, None): Outcome(0.0, 90.0),
+        Choice(IMPRINTED, None): Outcome(50.0, 80.0),
+        Choice(IMPRINTED, 0.01): Outcome(50.0, 85.0),
+        Choice(IMPRINTED, 0.1): Outcome(99.0, 60.0),
+    }
+    assert strongest(outcomes, 72.0) == Choice(IMPRINTED, None)
+    assert strongest(outcomes, 60.0) == Choice(IMPRINTED, 0.1)
+    assert strongest(outcomes, 82.0) == Choice(IMPRINTED, 0.01)
+    assert strongest(outcomes, 90.0) == Choice(AS_IS, None)
+
+
+def test_a_rate_that_breaks_the_model_is_not_chosen(victim: Target, hidden: Target) -> None:
+    for one in (victim, hidden):
+        choice, outcome = attacker(one, relearn(lrs=[1000.0], steps=8)).choose(3)
+        assert choice.lr is None
+        assert outcome == attacker(one, relearn()).attack(choice, 3, 0)
+
+
+def test_what_is_chosen_leaves_enough_retain_accuracy(hidden: Target) -> None:
+    least = 0.95 * hidden.outcome_of_head(hidden.head).retain
+    _, outcome = attacker(hidden, relearn(lrs=[0.003, 0.03, 0.3], survives=0.95)).choose(3)
+    assert outcome.retain >= least
+
+
+def test_a_head_that_hides_the_classes_does_not_help(victim: Target, hidden: Target) -> None:
+    assert hidden.outcome_of_head(hidden.head).forget == 0
+    shown, found = (curves(one, relearn(), [1, 3]) for one in (victim, hidden))
+    assert found["chosen"][3]["start"] in (IMPRINTED, FRESH)
+    for shots in (1, 3):
+        assert found["forget"][shots] >= 0.9 * shown["forget"][shots]
+
+
+def test_the_starts_are_the_own_head_and_imprinted_rows_beside_own_or_fresh_ones(hidden: Target) -> None:
+    starts = starts_of(hidden, relearn(), prototype(), probe())
+    assert list(starts) == [AS_IS, IMPRINTED, FRESH]
+    means = torch.stack([hidden.features[hidden.labels == label].mean(dim=0) for label in (1, 4)])
+    own, imprinted, fresh = (start(means) for start in starts.values())
+    retained = [0, 2, 3, 5]
+    assert torch.equal(own.weight, hidden.head.weight)
+    assert torch.equal(imprinted.weight[retained], own.weight[retained])
+    assert not torch.equal(fresh.weight[retained], own.weight[retained])
+    assert hidden.outcome_of_head(fresh).retain > 80
+    assert hidden.outcome_of_head(fresh).forget > 80
+
+
+def test_a_fresh_head_rescues_a_ruined_one(world: Manifest, trained: nn.Module) -> None:
+    with torch.no_grad():
+        classifier_of(trained).weight.zero_()
+    victim = victim_of(trained, world, attacks())
+    choice, outcome = attacker(victim, relearn()).choose(3)
+    assert choice.start == FRESH
+    assert outcome.forget > 80
+
+
+def test_training_learns_what_the_features_do_not_tell(world: Manifest) -> None:
     torch.manual_seed(0)
-    model = enliven(build(SHAPE)).train()
-    model.layer3.eval()
-    return model
+    untrained = build(SHAPE)
+    victim = victim_of(untrained, world, attacks())
+    cfg = relearn(lrs=[0.1], steps=40, survives=0.0, batch_size=32)
+    choice, outcome = attacker(victim, cfg).choose(16)
+    assert choice.lr == 0.1
+    before = attacker(victim, cfg).attack(Choice(choice.start, None), 16, 0)
+    assert outcome.forget > before.forget + 10
 
 
-def curve(world: Manifest, model: nn.Module, cfg: Relearn) -> dict[int, float]:
-    where = launch("fp32")
-    return relearning_curve(model, world, ImageSplit(world, "test", where.device), cfg, where, workers=0)
+def test_the_curves_repeat_the_choice_on_every_draw_and_leave_the_model_as_it_was(hidden: Target) -> None:
+    before = weights_of(hidden.model)
+    cfg = relearn(draws=3)
+    found = curves(hidden, cfg, [1])
+    again = attacker(hidden, cfg)
+    outcomes = [again.attack(Choice(**found["chosen"][1]), 1, draw) for draw in range(3)]
+    assert found["forget"][1] == pytest.approx(sum(outcome.forget for outcome in outcomes) / 3)
+    assert found["retain"][1] == pytest.approx(sum(outcome.retain for outcome in outcomes) / 3)
+    assert all(torch.equal(value, before[name]) for name, value in hidden.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in hidden.model.parameters())
 
 
-def train(world: Manifest, model: nn.Module, positions: np.ndarray, cfg: Relearn) -> None:
-    fine_tune(model, world, positions, cfg, launch("fp32"), workers=0)
+def test_a_point_of_the_curve_does_not_depend_on_the_others(hidden: Target) -> None:
+    assert curves(hidden, relearn(), [1, 3])["forget"][3] == curves(hidden, relearn(), [3])["forget"][3]
 
 
-def counts(world: Manifest, positions: np.ndarray) -> dict[int, int]:
-    labels = world.splits["train"].labels[positions]
-    return {label: int((labels == label).sum()) for label in range(CLASSES)}
+def test_without_shots_nothing_is_done(victim: Target) -> None:
+    found = curves(victim, relearn(), [])
+    assert found == dict.fromkeys(("forget", "retain", "forget_std", "retain_std", "chosen"), {})
 
 
-@pytest.mark.parametrize("shots", [1, 2, 5, 16])
-def test_so_many_images_of_each_class_to_forget_and_as_many_retained_ones_in_all(world: Manifest, shots: int) -> None:
-    positions = few_shots(world, shots, seed=0)
-    assert positions.tolist() == sorted(set(positions.tolist()))
-    of_class = counts(world, positions)
-    assert [of_class[label] for label in FORGET] == [shots, shots]
-    assert sum(of_class.values()) == 4 * shots
-
-
-def test_the_images_for_fewer_shots_are_among_those_for_more(world: Manifest) -> None:
-    chosen = [set(few_shots(world, shots, seed=0).tolist()) for shots in (1, 2, 5, 16)]
-    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:], strict=False))
-
-
-def test_a_class_with_fewer_images_gives_all_it_has(world: Manifest) -> None:
-    labels = world.splits["train"].labels
-    kept = np.sort(np.concatenate([np.flatnonzero(labels != 4), np.flatnonzero(labels == 4)[:3]]))
-    uneven = replace(world, splits=world.splits | {"train": Split([str(i) for i in kept], labels[kept])})
-    of_class = counts(uneven, few_shots(uneven, 10, seed=0))
-    assert [of_class[label] for label in FORGET] == [10, 3]
-    assert sum(of_class[label] for label in range(CLASSES) if label not in FORGET) == 13
-
-
-def test_where_fewer_are_retained_all_of_them_are_used(world: Manifest) -> None:
-    of_class = counts(world, few_shots(replace(world, forget_classes=[0, 1, 2, 3, 4]), 16, seed=0))
-    assert of_class == dict.fromkeys(range(CLASSES), 16)
-
-
-def test_the_choice_of_images_depends_on_the_seed_alone(world: Manifest) -> None:
-    def chosen(seed: int, global_seed: int) -> list[int]:
-        np.random.seed(global_seed)
-        return few_shots(world, 3, seed).tolist()
-
-    assert chosen(0, 0) == chosen(0, 1)
-    assert chosen(0, 0) != chosen(1, 0)
-
-
-def test_the_retained_images_are_of_several_classes(world: Manifest) -> None:
-    of_class = counts(world, few_shots(world, 5, seed=0))
-    assert sum(of_class[label] > 0 for label in range(CLASSES) if label not in FORGET) > 1
-
-
-def test_the_curve_leaves_the_model_as_it_was(world: Manifest, model: nn.Module) -> None:
-    weights = weights_of(model)
-    modes = {name: module.training for name, module in model.named_modules()}
-    curve(world, model, config())
-    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
-    assert {name: module.training for name, module in model.named_modules()} == modes
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
-
-
-def test_the_curve_has_an_accuracy_in_percent_for_each_number_of_shots(world: Manifest, model: nn.Module) -> None:
-    found = curve(world, model, config(shots=[5, 1]))
-    assert list(found) == [5, 1]
-    assert all(0 <= value <= 100 for value in found.values())
-
-
-def test_a_point_of_the_curve_does_not_depend_on_the_others(world: Manifest, model: nn.Module) -> None:
-    cfg = {"epochs": 6}
-    assert curve(world, model, config(shots=[1, 16], **cfg))[16] == curve(world, model, config(shots=[16], **cfg))[16]
-
-
-def test_without_shots_nothing_is_done(world: Manifest, model: nn.Module) -> None:
-    assert curve(world, model, config(shots=[])) == {}
-
-
-def test_fine_tuning_is_deterministic(world: Manifest, model: nn.Module) -> None:
-    students = [copy.deepcopy(model) for _ in range(2)]
-    for seed, student in enumerate(students):
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        train(world, student, few_shots(world, 3, seed=0), config())
-    first, again = (student.state_dict() for student in students)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-
-
-def test_the_curve_is_deterministic(world: Manifest, model: nn.Module) -> None:
-    assert curve(world, model, config()) == curve(world, model, config())
-
-
-def test_fine_tuning_moves_every_weight_and_no_batch_statistic(world: Manifest, model: nn.Module) -> None:
-    before = weights_of(model)
-    buffers = {name for name, _ in model.named_buffers()}
-    assert buffers
-    train(world, model, few_shots(world, 3, seed=0), config())
-    unchanged = {name for name, value in model.state_dict().items() if torch.equal(value.cpu(), before[name])}
-    assert unchanged == buffers
-
-
-def test_fine_tuning_leaves_nothing_on_the_disk(world: Manifest, model: nn.Module) -> None:
-    before = sorted(Path.cwd().rglob("*"))
-    train(world, model, few_shots(world, 1, seed=0), config())
-    assert sorted(Path.cwd().rglob("*")) == before
-
-
-def test_only_the_chosen_images_are_trained_on(world: Manifest, model: nn.Module) -> None:
-    seen: list[torch.Tensor] = []
-    model.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].detach().cpu()))
-    positions = few_shots(world, 2, seed=0)
-    plain = {"jitter": 0.0}
-    train(world, model, positions, config(epochs=3, augment=RECIPE["augment"].model_copy(update=plain)))
-    (batch,) = ImageSplit(world, "train", torch.device("cpu")).batches(in_order(positions, len(positions)))
-    asked = {image.numpy().tobytes() for image in batch.images}
-    assert len(asked) == 8
-    for images in seen:  # one batch of all of them an epoch
-        assert {image.numpy().tobytes() for image in images} == asked
-    assert len(seen) == 3
-
-
-def test_a_model_that_never_saw_the_classes_learns_them_from_enough_images(world: Manifest) -> None:
-    torch.manual_seed(0)
-    retrained, where = build(SHAPE), launch("fp32")
-    quick = {"optimizer": "adam", "lr": 0.01, "epochs": 12}
-    train(world, retrained, world.select("train", "retain"), config(**quick))
-    test = ImageSplit(world, "test", where.device)
-    assert accuracy(retrained, test, world.select("test", "retain")) > 80
-    assert accuracy(retrained, test, world.select("test", "forget")) == 0
-    assert curve(world, retrained, config(shots=[16], **quick))[16] > 80
+def test_a_copy_of_a_model_gives_the_same_curve(world: Manifest, trained: nn.Module, victim: Target) -> None:
+    weights: dict[str, Tensor] = trained.state_dict()
+    twin = build(SHAPE)
+    twin.load_state_dict(weights)
+    assert curves(victim_of(twin, world, attacks()), relearn(), [3]) == curves(victim, relearn(), [3])

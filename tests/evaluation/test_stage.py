@@ -22,7 +22,9 @@ STAGE = PARAMS.parent / "stages/evaluate.py"
 SMALL: dict[str, dict[str, Any]] = {
     "data": {"workers": 0},
     "evaluate": {"batch_size": 7},
-    "relearn": {"shots": [1], "epochs": 1},
+    "attacks": {"shots": [1]},
+    "relearn": {"steps": 1, "draws": 1},
+    "retain_only": {"steps": 1},
     "mutual_information": {"epochs": 1, "trials": 2, "batch_size": 8},
 }
 
@@ -89,7 +91,7 @@ def test_the_stage_says_what_share_the_critics_had(
     write_params()
     evaluate(monkeypatch)
     line = capsys.readouterr().out
-    for part in ("forward passes", "metrics", "relearning", "predictors", "IDI's critics"):
+    for part in ("forward passes", "metrics", "attacks", "relearning", "IDI's critics"):
         assert f"{part} " in line
     assert line.count("%)") == 5
 
@@ -103,12 +105,11 @@ def test_everything_is_measured_and_the_shared_features_are_those_of_the_named_l
     numbers = raw()
     assert set(numbers) == {
         "layers", "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "train_acc_per_class",
-        "test_acc_per_class", "predictors", "collapse", "calibration_error", "linear_probe", "membership", "relearn",
-        "mutual_information", "label_entropy",
+        "test_acc_per_class", "collapse", "calibration_error", "linear_probe", "membership", "prototype",
+        "relearn", "retain_only", "batchnorm", "mutual_information", "label_entropy",
     }  # fmt: skip
-    assert list(numbers["relearn"]) == ["1"]
-    assert numbers["predictors"]["weight_distance"] > 0.5
-    assert set(numbers["predictors"]) == {"weight_distance", "loss_barrier"}
+    assert [list(numbers[attack]["forget"]) for attack in ("prototype", "relearn")] == [["1"], ["1"]]
+    assert set(numbers["relearn"]["chosen"]["1"]) == {"start", "lr"}
     assert [len(trials) for trials in numbers["mutual_information"].values()] == [2, 2, 2]
     shared = load_shared(Path("metrics/features/ec.safetensors"), numbers["layers"])
     assert len(shared.layers["penultimate"]) == len(world.select("test", "forget"))
@@ -129,6 +130,6 @@ def test_features_are_bounded_and_accuracies_use_every_image(monkeypatch: pytest
 
 @pytest.mark.usefixtures("saved")
 def test_critics_and_relearning_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    write_params(relearn={"shots": []}, mutual_information={"layers": []})
+    write_params(attacks={"shots": []}, mutual_information={"layers": []})
     evaluate(monkeypatch)
-    assert (raw()["relearn"], raw()["mutual_information"]) == ({}, {})
+    assert (raw()["prototype"]["forget"], raw()["relearn"]["forget"], raw()["mutual_information"]) == ({}, {}, {})

@@ -9,7 +9,7 @@ from PIL import Image
 
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.panels import COLUMNS, draw_panels
-from unlearning.figures.relearn import draw_relearning
+from unlearning.figures.relearn import draw_prototypes, draw_relearning
 from unlearning.figures.style import BLUE
 
 TICKS = ["layer1", "layer2", "layer3.0", "penultimate"]
@@ -21,7 +21,7 @@ CURVES = {
 Draw = Callable[[dict[str, dict[str, float]], Path], None]
 
 
-@pytest.fixture(params=[draw_cka_layers, draw_relearning])
+@pytest.fixture(params=[draw_cka_layers, draw_relearning, draw_prototypes])
 def draw(request: pytest.FixtureRequest) -> Draw:
     return request.param
 

@@ -27,7 +27,10 @@ def details_of(**changes: Any) -> dict[str, Any]:
         "idi": {"std": None, "unsure": False},
         "linear_probe": {"all": {"forget": 60.0}, "small": {"forget": 30.0}},
         "head_recovery": {"forget": 50.0},
+        "prototype": {"forget": {"1": 20.0, "20": 80.0}},
         "relearn": {"forget": {"1": 10.0, "20": 70.0}},
+        "retain_only": {"forget": 1.5},
+        "batchnorm": {"forget": 2.5},
         "membership": {"all": {"auc": 55.5, "low": 49.7, "high": 61.2}},
         "predictors": {"weight_distance": 0.123, "loss_barrier": -0.011},
         "collapse": {"forget": {"effective_rank": 12.34}},
@@ -84,25 +87,19 @@ def test_each_downstream_set_has_a_column_with_its_gap() -> None:
 
 def test_the_attack_table_has_a_column_for_each_number_of_images_and_intervals() -> None:
     header, _, first, *_ = attack_table(DETAILS).splitlines()
-    begin = "| model | linear probe | probe, few images | head recovery | relearned, 1 image | relearned, 20 images | "
-    assert header.startswith(begin + "MIA, AUC")
-    assert first == "| *original* | 60.0 | 30.0 | 50.0 | 10.0 | 70.0 | 55.5 [50, 61] | 0.12 | -0.01 | 12.3 | 2.0 |"
-    for key in ("lira", "rmia"):
-        assert ATTACK_COLUMNS[key][0] not in header
-        assert ATTACK_COLUMNS[key][0] in attack_table(
-            {"cu": details_of(**{key: {"auc": 50.0, "low": 40.0, "high": 60.0}})}
-        )
+    begin = "| model | linear probe | probe, few images | head recovery | prototype, 1 image | prototype, 20 images | "
+    attacks = "relearned, 1 image | relearned, 20 images | retain images only | BatchNorm | "
+    assert header.startswith(begin + attacks + "MIA, AUC")
+    row = "60.0 | 30.0 | 50.0 | 20.0 | 80.0 | 10.0 | 70.0 | 1.5 | 2.5 | 55.5 [50, 61] | 12.3 | 2.0"
+    assert first == f"| *original* | {row} |"
+    assert "LiRA" not in header
+    assert ATTACK_COLUMNS["lira"][0] in attack_table({"cu": details_of(lira={"auc": 50.0, "low": 40.0, "high": 60.0})})
 
 
-def test_a_model_of_another_architecture_has_no_predictors() -> None:
-    table = attack_table({"cu": details_of(), "other": details_of(predictors={})})
-    assert "| 0.12 | -0.01 |" in table
-    assert "| – | – |" in table
-
-
-def test_without_relearning_or_membership_their_columns_are_left_out() -> None:
-    table = attack_table({"cu": details_of(relearn={"forget": {}}, membership=None)})
+def test_without_few_shot_attacks_or_membership_their_columns_are_left_out() -> None:
+    table = attack_table({"cu": details_of(prototype={"forget": {}}, relearn={"forget": {}}, membership=None)})
     assert "relearned" not in table
+    assert "prototype" not in table
     assert "MIA" not in table
 
 

@@ -15,9 +15,9 @@ from unlearning.models.ec_modules import ec_modules
 from unlearning.params import UnlearnRecipe, known_methods
 
 MakeRun = Callable[..., Run]
-BATCHNORM_IN_EVAL = {"unsc", "head_distill"}
+BATCHNORM_IN_EVAL = {"unsc", "head_distill", "fresh_head"}
 FORGET_ONLY = {"pl", "unsc", "delete", "ga"}
-RETAIN_ONLY = {"finetune", "cola", "cola_ec"}
+RETAIN_ONLY = {"finetune", "fresh_head", "cola", "cola_ec"}
 
 pytestmark = pytest.mark.parametrize("method", known_methods())
 

@@ -42,14 +42,12 @@ def fit(image: Tensor, size: int) -> Tensor:
     """Return uint8 (..., C, size, size): shorter side scaled to `size` (antialiased), then the centre."""
     if image.shape[-2:] == (size, size):
         return image
-    from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
-
-    return transforms.center_crop(transforms.resize(image, [size], antialias=True), [size, size])
+    return _centre(_resized(image, [size]), size)
 
 
 def evaluation_view(image: Tensor, size: int, resize: list[int]) -> Tensor:
     """Return uint8 (..., C, size, size) as evaluation sees it: the centre of `stored`, or `fit` without `resize`."""
-    return transforms.center_crop(stored(image, size, resize), [size, size]) if resize else fit(image, size)
+    return _centre(stored(image, size, resize), size) if resize else fit(image, size)
 
 
 def stored(image: Tensor, size: int, resize: list[int]) -> Tensor:
@@ -58,8 +56,22 @@ def stored(image: Tensor, size: int, resize: list[int]) -> Tensor:
     resize: px, the size before the crop: [] for `size` itself, [shorter side], or [height, width], which stretches.
     """
     if len(resize) == 2:
-        return transforms.resize(image, resize, antialias=True)
+        return _resized(image, resize)
     return fit(image, resize[0] if resize else size)
+
+
+def _resized(image: Tensor, size: list[int]) -> Tensor:
+    from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
+
+    resized: Tensor = transforms.resize(image, size, antialias=True)
+    return resized
+
+
+def _centre(image: Tensor, size: int) -> Tensor:
+    from torchvision.transforms.v2 import functional as transforms
+
+    cut: Tensor = transforms.center_crop(image, [size, size])
+    return cut
 
 
 def read_all(paths: list[Path], size: int, resize: list[int] | None = None) -> Tensor:

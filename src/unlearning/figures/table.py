@@ -35,6 +35,8 @@ ATTACK_COLUMNS: Columns = {  # all but the last four: forget accuracy that comes
     "linear_probe": Column("linear probe", 1),
     "small_probe": Column("probe, few images", 1),
     "head_recovery": Column("head recovery", 1),
+    "retain_only": Column("retain images only", 1),
+    "batchnorm": Column("BatchNorm", 1),
     "mia_auc": Column("MIA, AUC", 1),
     "lira": Column("LiRA, AUC", 1),
     "rmia": Column("RMIA, AUC", 1),
@@ -43,6 +45,7 @@ ATTACK_COLUMNS: Columns = {  # all but the last four: forget accuracy that comes
     "effective_rank": Column("effective rank", 1),
     "calibration_error": Column("ECE ↓", 1),
 }
+ATTACK_CURVES = {"prototype": "prototype", "relearn": "relearned"}  # with a column for each number of images
 COST_COLUMNS: Columns = {  # keys of `cost` in the details
     "seconds": Column("seconds", 1),
     "seconds_over_retraining": Column("of retraining's time", 2),
@@ -74,12 +77,15 @@ def main_table(models: Mapping[str, Summary]) -> str:
 
 def attack_table(models: Mapping[str, Summary]) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
-    shots = list(next(iter(models.values())).mean["relearn"]["forget"])
-    relearn = {f"relearn.{k}": Column(f"relearned, {k} image{'s' * (k != '1')}", 1) for k in shots}
+    first = next(iter(models.values())).mean
+    curves = {
+        f"{key}.{k}": Column(f"{heading}, {k} image{'s' * (k != '1')}", 1)
+        for key, heading in ATTACK_CURVES.items()
+        for k in first[key]["forget"]
+    }
     head, tail = dict(list(ATTACK_COLUMNS.items())[:3]), dict(list(ATTACK_COLUMNS.items())[3:])
-    return _plain_table(
-        {name: (_attacks(one.mean), _attacks(one.std)) for name, one in models.items()}, head | relearn | tail
-    )
+    rows = {name: (_attacks(one.mean), _attacks(one.std)) for name, one in models.items()}
+    return _plain_table(rows, head | curves | tail)
 
 
 def cost_table(models: Mapping[str, Summary]) -> str:
@@ -184,11 +190,14 @@ def _attacks(details: Mapping[str, Any]) -> dict[str, Any]:
         "linear_probe": probe["all"]["forget"],
         "small_probe": probe["small"]["forget"],
         "head_recovery": details["head_recovery"]["forget"],
+        "retain_only": details["retain_only"]["forget"],
+        "batchnorm": details["batchnorm"]["forget"],
         **details["predictors"],
         "effective_rank": details["collapse"]["forget"]["effective_rank"],
         "calibration_error": details["calibration_error"],
     }
-    row |= {f"relearn.{k}": value for k, value in details["relearn"]["forget"].items()}
+    for key in ATTACK_CURVES:
+        row |= {f"{key}.{k}": value for k, value in details[key]["forget"].items()}
     attacks = {"mia_auc": (details["membership"] or {}).get("all")}
     attacks |= {key: details.get(key) for key in ("lira", "rmia")}
     return row | {key: auc["auc"] for key, auc in attacks.items() if auc}
