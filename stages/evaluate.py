@@ -12,6 +12,7 @@ from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import launch
 from unlearning.errors import run_stage
 from unlearning.evaluation.forward_pass import forward_pass
+from unlearning.evaluation.information import ESTIMATORS, measure_layers
 from unlearning.evaluation.numbers import (
     accuracies,
     diagnostics,
@@ -24,7 +25,7 @@ from unlearning.evaluation.relearning import relearning_curve
 from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
-from unlearning.metrics.mutual_information import label_entropy, measure_layers
+from unlearning.metrics.mutual_information import label_entropy
 from unlearning.models.checkpoint import load_checkpoint
 from unlearning.models.taps import check_layers, evaluation_layers
 from unlearning.params_file import load_params
@@ -45,8 +46,9 @@ def main() -> None:
     sample = balanced_sample(forget, retain, critics.max_samples, critics.seed)
     with watch.part("forward passes"):
         on_train = forward_pass(
-            model, train, where, cfg.batch_size, f"{name} on the training split", kept_train, layers, measured, sample
-        )
+            model, train, where, cfg.batch_size, f"{name} on the training split", kept_train, layers, measured, sample,
+            pool_maps=not ESTIMATORS[critics.estimator].on_maps,
+        )  # fmt: skip
         on_test = forward_pass(model, test, where, cfg.batch_size, f"{name} on the test split", kept_test, layers)
     with watch.part("metrics"):
         passes = with_forget_masks(on_train, on_test, manifest)

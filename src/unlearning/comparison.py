@@ -14,7 +14,7 @@ from unlearning.metrics.closeness import js_divergence, retrain_gap
 from unlearning.metrics.collapse import Diagnostics, spread
 from unlearning.metrics.h_mean import h_mean, normalised_scores, vanishing
 from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
-from unlearning.metrics.idi import Trials, information_difference_index, mean_of
+from unlearning.metrics.idi import Trials, doubts, information_difference_index, mean_of
 from unlearning.metrics.lira import lira_auc, lira_scores
 from unlearning.metrics.membership import JOINT
 from unlearning.params import CKA, IDI
@@ -22,7 +22,6 @@ from unlearning.params import CKA, IDI
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
 AS_MEASURED = ("collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
 WORST = 10  # retain classes named in the report
-UNSURE = 0.1  # of H(Y): held-out and training estimates further apart than this are marked
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
 Metrics = dict[str, Any]  # metrics/models/<model>.json, the fixed contract: numbers, and {set: number} for k-NN
@@ -74,7 +73,7 @@ def yardstick(
 
 
 def compare_model(own: Evidence, beside: Yardstick) -> Result:
-    """Return all numbers of one model; raises InputError when IDI's denominator is below its floor."""
+    """Return all numbers of one model; raises Undefined when IDI's denominator is below its floor."""
     alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
     percentages, gold = comparable(own), comparable(beside.retrained)
     metrics: Metrics = {key: percentages[key] for key in ACCURACIES}
@@ -169,7 +168,7 @@ def knn_numbers(own: Evidence, beside: Yardstick) -> Metrics:
 
 
 def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
-    """Return IDI, its deviation, nats per layer, and whether critics memorise (`unsure`: their estimates disagree).
+    """Return IDI, its deviation, nats per layer, and whether it is unsure, with the reasons.
 
     The estimate is the one that params.yaml chooses; nothing where no information was measured.
     """
@@ -180,6 +179,7 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     result = information_difference_index(model, first, gold, beside.idi.floor)
     held_out, train = (mean_of(nats_of(own, one)) for one in ("held_out", "train"))
     entropy = float(own.raw["label_entropy"])
+    reasons = doubts(held_out, train, entropy, result.std)
     return {
         "idi": result.idi,
         "idi_abs": result.idi_abs,
@@ -189,20 +189,20 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
         "held_out": held_out,
         "train": train,
         "differences": result.differences,
-        "unsure": any(abs(held_out[layer] - train[layer]) > UNSURE * entropy for layer in held_out),
+        "unsure": bool(reasons),
+        "doubts": reasons,
     }
 
 
 def nats_of(evidence: Evidence, estimate: str) -> Trials:
-    """Return {layer: [nats, one a critic seed]} by one estimate, "held_out" or "train"."""
+    """Return {layer: [nats, one a trial]} by one estimate, "held_out" or "train"."""
     measured = evidence.raw["mutual_information"]
     return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
 
 
 def idi_notes(information: dict[str, Any]) -> list[str]:
-    """Return a warning where the critics memorised."""
-    unsure = "IDI is unsure: held-out and training estimates differ by more than a tenth of H(Y)"
-    return [unsure] if information.get("unsure") else []
+    """Return why IDI is unsure."""
+    return list(information.get("doubts", []))
 
 
 def h_mean_notes(scores: dict[str, float]) -> list[str]:

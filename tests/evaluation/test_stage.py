@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "data": {"workers": 0},
     "evaluate": {"batch_size": 7},
     "relearn": {"shots": [1], "epochs": 1},
-    "mutual_information": {"epochs": 1, "trials": 2, "batch_size": 8},
+    "mutual_information": {"trials": 2},
 }
 
 
