@@ -29,6 +29,7 @@ SUBSPACE_EXTRA = 16  # directions more than asked for: the last ones converge sl
 SURE = 0.99  # a score at +-1 would have infinite log-odds
 STACK_L2 = 0.01  # half the squared norm of the stacking weights, against separable samples
 NEWTON_STEPS = 30
+CONVERGED = 0.0000001  # nats a sample that another step of Newton's could win
 SMALLEST = 1e-5  # of the largest eigenvalue of the landmarks' kernel: below, directions are rounding errors
 
 View = Callable[[Tensor, CrossFitted, int], Tensor]
@@ -120,8 +121,8 @@ CRITICS: dict[str, tuple[View, ...]] = {"linear": (linear_view,), "kernel": (lin
 def ridge_scores(view: Tensor, labels: Tensor, new: Tensor) -> Scores:
     """Regress the signs of the labels on a view and return scores around -1 and 1.
 
-    view (m, p), labels (m,) in {0, 1}, new (k, p). Left out, sample i is predicted by y_i - (y_i - f_i) / (1 - h_i), h the
-    diagonal of the hat matrix; the ridge is the one of RIDGES with the least left-out squared error.
+    view (m, p), labels (m,) in {0, 1}, new (k, p). Left out, sample i is predicted by y_i - (y_i - f_i) / (1 - h_i), h
+    the diagonal of the hat matrix; the ridge is the one of RIDGES with the least left-out squared error.
     """
     mean, signs = view.mean(dim=0), 2 * labels.float() - 1
     offset = signs.mean()
@@ -184,9 +185,10 @@ def logistic_weights(table: Tensor, labels: Tensor) -> Tensor:
         gradient = rows.T @ (p - labels) + penalty * weights
         hessian = (rows * (p * (1 - p))[:, None]).T @ rows + torch.diag(penalty)
         step, size = torch.linalg.solve(hessian, gradient), 1.0
-        while loss(weights - size * step) > loss(weights) and size > 0.001:
+        if float(gradient @ step) < CONVERGED * len(table):
+            break
+        before = loss(weights)
+        while loss(weights - size * step) > before and size > 0.001:
             size /= 2
         weights = weights - size * step
-        if float(gradient @ step) < 1e-9 * len(table):
-            break
     return weights
