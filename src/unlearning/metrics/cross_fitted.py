@@ -62,13 +62,23 @@ def cross_fitted_information(views: list[Tensor], labels: Tensor, folds: Tensor)
     log_odds = torch.zeros(len(labels), dtype=torch.float64)
     train = []
     for fold in folds.unique():
-        fitted, asked = folds != fold, folds == fold
-        scores = [ridge_scores(view[fitted], labels[fitted], view[asked]) for view in views]
-        weights = stacking_weights(columns([one.left_out for one in scores]), labels[fitted])
-        log_odds[asked] = predict([one.new for one in scores], weights, int(fitted.sum()))
-        own = predict([one.fitted for one in scores], weights, int(fitted.sum()))
-        train.append(information_of(own, labels[fitted]))
+        asked = folds == fold
+        log_odds[asked], own = ask_critic(views, labels, asked)
+        train.append(information_of(own, labels[~asked]))
     return Estimate(max(0.0, information_of(log_odds, labels)), max(0.0, sum(train) / len(train)))
+
+
+def ask_critic(views: list[Tensor], labels: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log-odds of the samples `asked` (bool, (n,)) by a critic fitted on the others, and those of the others.
+
+    The labels of the samples asked are not looked at.
+    """
+    fitted = ~asked
+    scores = [ridge_scores(view[fitted], labels[fitted], view[asked]) for view in views]
+    weights = stacking_weights(columns([one.left_out for one in scores]), labels[fitted])
+    count = int(fitted.sum())
+    new, own = [one.new for one in scores], [one.fitted for one in scores]
+    return predict(new, weights, count), predict(own, weights, count)
 
 
 def deal_folds(labels: Tensor, count: int, seed: int, trial: int) -> Tensor:
