@@ -18,6 +18,7 @@ from unlearning.errors import run_stage
 from unlearning.evaluation.attacks import prototype_curves, target
 from unlearning.evaluation.batchnorm import after_recalibration
 from unlearning.evaluation.forward_pass import forward_pass
+from unlearning.evaluation.information import ESTIMATORS, measure_layers
 from unlearning.evaluation.loss_barrier import predictors, retained_batches
 from unlearning.evaluation.numbers import (
     accuracies,
@@ -32,7 +33,7 @@ from unlearning.evaluation.retain_only import after_retain_only
 from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
-from unlearning.metrics.mutual_information import label_entropy, measure_layers
+from unlearning.metrics.mutual_information import label_entropy
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.models.taps import check_layers, evaluation_layers
 from unlearning.params import Params
@@ -89,8 +90,9 @@ def measure(
     sample = balanced_sample(forget, retain, critics.max_samples, critics.seed)
     with watch.part("forward passes"):
         on_train = forward_pass(
-            model, train, where, cfg.batch_size, f"{what} training split", kept_train, layers, measured, sample
-        )
+            model, train, where, cfg.batch_size, f"{what} training split", kept_train, layers, measured, sample,
+            pool_maps=not ESTIMATORS[critics.estimator].on_maps,
+        )  # fmt: skip
         on_test = forward_pass(model, test, where, cfg.batch_size, f"{what} test split", kept_test, layers)
     with watch.part("metrics"):
         passes = with_forget_masks(on_train, on_test, manifest)

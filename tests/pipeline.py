@@ -18,7 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "cu": {"epochs": 1},
     "ec": {"epochs": 1},
     "head_distill": {"epochs": 3},
-    "mutual_information": {"epochs": 20, "trials": 1, "lr_features": 0.0003, "lr_labels": 0.005},
+    "mutual_information": {"trials": 1},
     "attacks": {"shots": [1, 3]},
     "relearn": {"draws": 1, "steps": 2},
     "retain_only": {"steps": 2},

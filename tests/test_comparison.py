@@ -359,6 +359,6 @@ def test_an_original_that_knows_no_more_is_an_error_that_names_what_to_change(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
     evidence["original"] = evidence_of(0, (0.31, 0.32))
-    message = r"0\.0300 nats.*layer3, layer4; below idi\.floor = 0\.05.*\(.*layers\).*\(.*epochs,.*max_samples"
+    message = r"0\.0300 nats.*layer3, layer4; below idi\.floor = 0\.05.*\(.*layers\).*max_samples.*critic.*epochs"
     with pytest.raises(InputError, match=message):
         compare("method")

@@ -17,7 +17,7 @@ from unlearning.metrics.closeness import js_divergence, retrain_gap
 from unlearning.metrics.collapse import Diagnostics, spread
 from unlearning.metrics.h_mean import h_mean, normalised_scores, vanishing
 from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
-from unlearning.metrics.idi import Trials, information_difference_index, mean_of
+from unlearning.metrics.idi import Trials, Undefined, doubts, information_difference_index, mean_of
 from unlearning.metrics.lira import lira_auc, lira_scores
 from unlearning.metrics.membership import JOINT
 from unlearning.metrics.rmia import rmia_scores
@@ -27,7 +27,6 @@ ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
 AS_MEASURED = ("predictors", "collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
 CURVES = ("prototype", "relearn")  # attacks with a number for each number of images
 REVIVALS = ("retain_only", "batchnorm")  # attacks that see no label of a forgotten class
-UNSURE = 0.1  # of H(Y): held-out and training estimates further apart than this are marked
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
 Metrics = dict[str, Any]  # metrics/models/<model>.json, the fixed contract: numbers, and {set: number} for k-NN
@@ -100,7 +99,7 @@ def undefined_idi(original: Evidence, retrained: Evidence, cfg: IDI) -> dict[str
     try:
         first, gold = nats_of(original, cfg.estimate), nats_of(retrained, cfg.estimate)
         information_difference_index(first, first, gold, cfg.floor)
-    except InputError as error:
+    except Undefined as error:
         return {"idi": str(error)}
     return {}
 
@@ -217,7 +216,7 @@ def knn_numbers(own: Evidence, beside: Yardstick) -> Metrics:
 
 
 def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
-    """Return IDI, its deviation, nats per layer, and whether critics memorise (`unsure`: their estimates disagree).
+    """Return IDI, its deviation, nats per layer, and whether it is unsure, with the reasons.
 
     The estimate is the one that params.yaml chooses; nothing where no information was measured, or IDI is undefined.
     """
@@ -228,6 +227,7 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     result = information_difference_index(model, first, gold, beside.idi.floor)
     held_out, train = (mean_of(nats_of(own, one)) for one in ("held_out", "train"))
     entropy = float(own.raw["label_entropy"])
+    reasons = doubts(held_out, train, entropy, result.std)
     return {
         "idi": result.idi,
         "idi_abs": result.idi_abs,
@@ -237,20 +237,20 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
         "held_out": held_out,
         "train": train,
         "differences": result.differences,
-        "unsure": any(abs(held_out[layer] - train[layer]) > UNSURE * entropy for layer in held_out),
+        "unsure": bool(reasons),
+        "doubts": reasons,
     }
 
 
 def nats_of(evidence: Evidence, estimate: str) -> Trials:
-    """Return {layer: [nats, one a critic seed]} by one estimate, "held_out" or "train"."""
+    """Return {layer: [nats, one a trial]} by one estimate, "held_out" or "train"."""
     measured = evidence.raw["mutual_information"]
     return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
 
 
 def idi_notes(information: dict[str, Any]) -> list[str]:
-    """Return a warning where the critics memorised."""
-    unsure = "IDI is unsure: held-out and training estimates differ by more than a tenth of H(Y)"
-    return [unsure] if information.get("unsure") else []
+    """Return why IDI is unsure."""
+    return list(information.get("doubts", []))
 
 
 def h_mean_notes(scores: dict[str, float]) -> list[str]:

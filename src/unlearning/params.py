@@ -229,9 +229,14 @@ class Figures(Block):
     seed: int
 
 
-class MutualInformation(Block):
-    layers: list[str] | None
-    max_samples: Annotated[int, Field(ge=8)]
+class CrossFitted(Block):
+    critic: Literal["linear", "kernel"]
+    folds: Annotated[int, Field(ge=2)]
+    rank: Count
+    landmarks: Count
+
+
+class InfoNCE(Block):
     held_out: Annotated[float, Field(gt=0, lt=1)]
     dimension: Count
     batch_size: Annotated[int, Field(ge=2)]
@@ -239,8 +244,16 @@ class MutualInformation(Block):
     max_steps_per_epoch: Count
     lr_features: Positive
     lr_labels: Positive
+
+
+class MutualInformation(Block):
+    layers: list[str] | None
+    max_samples: Annotated[int, Field(ge=8)]
+    estimator: Literal["cross_fitted", "info_nce"]
     trials: Count
     seed: int
+    cross_fitted: CrossFitted
+    info_nce: InfoNCE
 
 
 class IDI(Block):

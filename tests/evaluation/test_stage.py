@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tests.conftest import PARAMS, SHAPE
 from unlearning.data.manifest import Manifest
+from unlearning.evaluation import information
 from unlearning.evaluation.shared import load_shared
 from unlearning.models import checkpoint
 from unlearning.models.backbone import build
@@ -25,7 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "attacks": {"shots": [1]},
     "relearn": {"steps": 1, "draws": 1},
     "retain_only": {"steps": 1},
-    "mutual_information": {"epochs": 1, "trials": 2, "batch_size": 8},
+    "mutual_information": {"trials": 2},
 }
 
 
@@ -126,6 +127,25 @@ def test_features_are_bounded_and_accuracies_use_every_image(monkeypatch: pytest
     shared = load_shared(Path("metrics/features/ec.safetensors"), raw()["layers"])
     assert len(shared.train) == len(shared.test) == 8
     assert len(shared.train_forget_positions) < 20
+
+
+@pytest.mark.usefixtures("saved")
+@pytest.mark.parametrize(("estimator", "dimensions"), [("cross_fitted", 2), ("info_nce", 4)])
+def test_raw_maps_are_kept_for_the_estimator_that_needs_them_alone(
+    monkeypatch: pytest.MonkeyPatch, estimator: str, dimensions: int
+) -> None:
+    write_params(mutual_information={"estimator": estimator, "trials": 1})
+    kept: list[Tensor] = []
+    measure = information.measure_layers
+
+    def watch(model: nn.Module, features: dict[str, Tensor], *rest: Any) -> Any:
+        kept.extend(features.values())
+        return measure(model, features, *rest)
+
+    monkeypatch.setattr(information, "measure_layers", watch)
+    evaluate(monkeypatch)
+    assert {values.dim() for values in kept} == {dimensions}
+    assert all(0 <= trial["held_out"] <= 0.7 for trials in raw()["mutual_information"].values() for trial in trials)
 
 
 @pytest.mark.usefixtures("saved")

@@ -1,10 +1,18 @@
+import math
 import re
 from statistics import stdev
 
 import pytest
 
-from unlearning.errors import InputError
-from unlearning.metrics.idi import Trials, deviation, difference_sum, information_difference_index, mean_of
+from unlearning.metrics.idi import (
+    Trials,
+    Undefined,
+    deviation,
+    difference_sum,
+    doubts,
+    information_difference_index,
+    mean_of,
+)
 
 ORIGINAL: Trials = {"a": [0.5], "b": [0.6]}
 RETRAINED: Trials = {"a": [0.3], "b": [0.3]}
@@ -44,13 +52,13 @@ def test_a_layer_where_the_original_knows_less_counts_against_it_only_in_idi() -
 
 
 @pytest.mark.parametrize("original", [{"a": [0.31], "b": [0.31]}, {"a": [0.1], "b": [0.1]}])
-def test_a_small_or_negative_denominator_is_an_error_that_says_what_to_change(original: Trials) -> None:
-    with pytest.raises(InputError, match=r"summed over a, b; below idi\.floor = 0\.05.*mutual_information.*epochs"):
+def test_with_a_small_or_negative_denominator_it_is_undefined_and_says_what_to_change(original: Trials) -> None:
+    with pytest.raises(Undefined, match=r"summed over a, b; below idi\.floor = 0\.05.*mutual_information.*epochs"):
         information_difference_index(ORIGINAL, original, RETRAINED, FLOOR)
 
 
 def test_the_error_says_how_little_the_original_knows() -> None:
-    with pytest.raises(InputError, match=re.escape("tell -0.4000 nats more")):
+    with pytest.raises(Undefined, match=re.escape("tell -0.4000 nats more")):
         information_difference_index(ORIGINAL, {"a": [0.1], "b": [0.1]}, RETRAINED, FLOOR)
 
 
@@ -100,6 +108,15 @@ def test_what_a_seed_adds_to_every_model_drops_out_of_the_deviation() -> None:
     assert deviation(shifted(MODEL), GOLD) != pytest.approx(deviation(MODEL, GOLD), rel=0.1)
     steady = {layer: [value] * 3 for layer, value in (("a", 0.4), ("b", 0.5))}
     assert deviation(shifted(steady), shifted({"a": [0.3] * 3, "b": [0.3] * 3})) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("train", "std", "count"), [(0.31, 0.04, 0), (0.31, None, 0), (0.38, 0.04, 1), (0.38, 0.11, 2)]
+)
+def test_is_unsure_where_critics_memorise_or_the_trials_disagree(train: float, std: float | None, count: int) -> None:
+    reasons = doubts({"a": 0.5, "b": 0.3}, {"a": 0.5, "b": train}, math.log(2), std)
+    assert len(reasons) == count
+    assert all(reason.startswith("IDI is unsure: ") for reason in reasons)
 
 
 def test_sums_over_the_layers() -> None:

@@ -22,7 +22,7 @@ class Pass:
     positions: Tensor  # int64 (m,), sorted: the samples that logits and features are kept of
     logits: Tensor  # float32 (m, classes)
     features: dict[str, Tensor]  # layer: float32 (m, d), pooled; "penultimate" is always there
-    maps: dict[str, Tensor] = field(default_factory=dict)  # layer: raw outputs for the samples `map_positions`
+    maps: dict[str, Tensor] = field(default_factory=dict)  # layer: outputs, raw or pooled, for `map_positions`
 
     @property
     def kept_labels(self) -> Tensor:
@@ -41,13 +41,14 @@ def forward_pass(
     layers: list[str] | None = None,
     map_layers: list[str] | None = None,
     map_positions: np.ndarray | None = None,
+    pool_maps: bool = False,
 ) -> Pass:
     """Run the model in eval mode over the whole split, once, without augmentation.
 
     what: names model and split in messages, e.g. "ec on the test split". keep: sorted positions whose logits,
-    penultimate and pooled features of `layers` are kept; None = all. map_layers: keep the raw outputs of these, in the
-    pass's precision, for the sorted positions `map_positions`. Raises InputError naming the layer whose features are
-    not finite.
+    penultimate and pooled features of `layers` are kept; None = all. map_layers: keep the outputs of these for the
+    sorted positions `map_positions`: raw in the pass's precision or, with `pool_maps`, pooled, float32. Raises
+    InputError naming the layer whose features are not finite.
     """
     model = model.eval().to(launch.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers, map_layers = layers or [], map_layers or []
@@ -64,13 +65,13 @@ def forward_pass(
             predictions.append(logits.argmax(dim=1).cpu())
             rows = _rows(chosen[batch.positions], launch.device)
             for layer in layers:
-                maps = to_nchw(outputs[layer][rows], model)
-                kept.add(f"features of {layer}", maps.mean(dim=(2, 3), dtype=torch.float32), len(positions))
+                kept.add(f"features of {layer}", _pooled(outputs[layer][rows], model), len(positions))
             kept.add(f"features of {PENULTIMATE}", last[0][rows].float(), len(positions))
             kept.add("logits", logits[rows].float(), len(positions))
             rows = _rows(mapped[batch.positions], launch.device)
             for layer in map_layers:
-                kept.add(f"maps of {layer}", outputs[layer][rows], int(mapped.sum()))
+                maps = outputs[layer][rows]
+                kept.add(f"maps of {layer}", _pooled(maps, model) if pool_maps else maps, int(mapped.sum()))
     return Pass(
         torch.cat(predictions),
         images.labels,
@@ -98,6 +99,10 @@ class Growing:
             self.tensors[name] = torch.empty(total, *values.shape[1:], dtype=values.dtype)
         self.tensors[name][begin : begin + len(values)] = values.cpu()
         self._filled[name] = begin + len(values)
+
+
+def _pooled(maps: Tensor, model: nn.Module) -> Tensor:
+    return to_nchw(maps, model).mean(dim=(2, 3), dtype=torch.float32)
 
 
 def _mask(positions: np.ndarray | None, count: int) -> Tensor:

@@ -1,0 +1,58 @@
+"""Mutual information of each measured layer by the estimator that params.yaml chooses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from unlearning.metrics.cross_fitted import critic_views, cross_fitted_information, deal_folds
+from unlearning.metrics.info_nce import info_nce_information
+from unlearning.metrics.mutual_information import Estimate
+from unlearning.params import MutualInformation
+
+Measure = Callable[[nn.Module, str, Tensor, Tensor, MutualInformation, torch.device], list[Estimate]]
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """How I(Z; Y) of a layer is estimated, one estimate a trial, and from what."""
+
+    measure: Measure
+    on_maps: bool  # from a layer's raw outputs, or from its pooled features
+
+
+def by_cross_fitting(
+    _model: nn.Module, _layer: str, features: Tensor, labels: Tensor, cfg: MutualInformation, _device: torch.device
+) -> list[Estimate]:
+    """Measure pooled features (n, d) alone; the critics are small and fitted on the CPU."""
+    views = critic_views(features, cfg.cross_fitted, cfg.seed)
+    return [
+        cross_fitted_information(views, labels, deal_folds(labels, cfg.cross_fitted.folds, cfg.seed, trial))
+        for trial in range(cfg.trials)
+    ]
+
+
+def by_info_nce(
+    model: nn.Module, layer: str, features: Tensor, labels: Tensor, cfg: MutualInformation, device: torch.device
+) -> list[Estimate]:
+    """Measure raw outputs (n, ...) by critics made of the model's later layers."""
+    model = model.float().to(device)
+    return [info_nce_information(model, layer, features, labels, cfg, trial, device) for trial in range(cfg.trials)]
+
+
+ESTIMATORS = {"cross_fitted": Estimator(by_cross_fitting, on_maps=False), "info_nce": Estimator(by_info_nce, True)}
+
+
+def measure_layers(
+    model: nn.Module, features: dict[str, Tensor], labels: Tensor, cfg: MutualInformation, device: torch.device
+) -> dict[str, list[dict[str, float]]]:
+    """Return {layer: [{"held_out": nats, "train": nats}, one per trial]}.
+
+    features: of each layer, raw outputs or pooled, as the estimator's `on_maps` says; labels (n,): 1 = forget.
+    """
+    measure = ESTIMATORS[cfg.estimator].measure
+    return {
+        layer: [vars(estimate) for estimate in measure(model, layer, values, labels, cfg, device)]
+        for layer, values in features.items()
+    }
