@@ -42,7 +42,7 @@ def test_each_seed_has_a_checkpoint_and_all_share_curves_and_cost(
     for seed, run in runs.items():
         model = load_checkpoint(checkpoint_path("original", seed), world).model
         assert all((value == weights_of(model)[name]).all() for name, value in weights_of(run.model).items())
-    rows = list(csv.DictReader(Path("plots/curves/original.csv").open(newline="")))
+    rows = list(csv.DictReader(Path("plots/curves/original.csv").read_text().splitlines()))
     assert [(row["seed"], row["epoch"]) for row in rows] == [("3", "1"), ("3", "2"), ("0", "1"), ("0", "2")]
     cost = json.loads(Path("metrics/cost/original.json").read_text())
     assert list(cost) == ["3", "0"]
