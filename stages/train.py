@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def take(name: str, params: Params) -> None:
-    manifest, outputs, stage = MANIFESTS[name](), Outputs(name), f"train@{name}"
+    manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape = architecture(params.model, manifest)
     given = {"original": params.original, "retrained": params.retrained}[name]
     files = {seed: given.file_for(number) for number, seed in enumerate(params.seeds)}
@@ -45,9 +45,12 @@ def take(name: str, params: Params) -> None:
     def work(seed: int, folder: Path, resume: ResumeState) -> None:  # noqa: ARG001 - nothing to go on from
         path, sha256 = files[seed]
         model, digest = load_given(Path(path or ""), sha256, name, shape, manifest)
-        outputs.write(folder, Checkpoint(new_header(shape, manifest, stage, {}, digest), model, None), run=None)
+        if where.main:
+            outputs.write(folder, Checkpoint(new_header(shape, manifest, stage, {}, digest), model, None), run=None)
 
-    outputs.collect(repeat(stage, params.seeds, launch(params.precision), needs, work))
+    folders = repeat(stage, params.seeds, where, needs, work)
+    if where.main:
+        outputs.collect(folders)
 
 
 def train(name: str, params: Params) -> None:

@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from unlearning.comparison import Evidence, Result, Shadow, compare_model, yardstick
+from unlearning.comparison import Evidence, Result, Shadow, alike, compare_model, yardstick
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared
@@ -292,13 +293,6 @@ def test_constant_features_are_numbers_not_nan(evidence: dict[str, Evidence], co
     assert json.loads(json.dumps(vars(result), allow_nan=False))["metrics"]["cka"] == 0
 
 
-def test_the_worst_hurt_retain_classes_are_named_worst_first(
-    evidence: dict[str, Evidence], compare: Callable[..., Result]
-) -> None:
-    evidence["method"].raw["test_acc_per_class"] = [25.0, 0.0, None, 48.0]
-    assert compare("method").details["worst_retain_classes"] == {"d": 12.0, "a": -5.0}  # b is forgotten, c has no image
-
-
 def test_cost_is_set_beside_retrainings(compare: Callable[..., Result]) -> None:
     assert compare("method").details["cost"]["seconds_over_retraining"] == pytest.approx(37.5 / 25)
 
@@ -355,10 +349,41 @@ def test_the_deviation_over_critic_seeds_stands_in_the_details(
     assert std == pytest.approx(math.sqrt(2) * 0.05 / 0.5)
 
 
-def test_an_original_that_knows_no_more_is_an_error_that_names_what_to_change(
+def test_an_idi_that_would_be_noise_is_left_out_and_the_reason_names_what_to_change(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
+    with_idi = compare("method")
     evidence["original"] = evidence_of(0, (0.31, 0.32))
     message = r"0\.0300 nats.*layer3, layer4; below idi\.floor = 0\.05.*\(.*layers\).*max_samples.*critic.*epochs"
-    with pytest.raises(InputError, match=message):
-        compare("method")
+    beside = yardstick(evidence["original"], evidence["retrained"], MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    assert list(beside.undefined) == ["idi"]
+    assert re.search(message, beside.undefined["idi"])
+    result = compare("method")
+    assert set(with_idi.metrics) - set(result.metrics) == {"idi", "idi_abs"}
+    assert "idi" not in result.details
+    assert "idi" not in result.details["h_mean_scores"]
+    scores = result.details["h_mean_scores"].values()
+    assert result.metrics["h_mean"] == pytest.approx(len(scores) / sum(1 / score for score in scores))
+
+
+def test_nothing_is_undefined_where_idi_is_more_than_noise_or_was_not_asked_for(evidence: dict[str, Evidence]) -> None:
+    def undefined() -> dict[str, str]:
+        return yardstick(evidence["original"], evidence["retrained"], MANIFEST, SETTINGS, FULL, RELATIVE, []).undefined
+
+    assert undefined() == {}
+    for one in evidence.values():
+        one.raw["mutual_information"] = {}
+    assert undefined() == {}
+
+
+def test_what_is_undefined_in_one_seed_is_left_out_in_all_and_each_such_seed_named(
+    evidence: dict[str, Evidence],
+) -> None:
+    fine = yardstick(evidence["original"], evidence["retrained"], MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    noise = replace(fine, undefined={"idi": "too few nats"})
+    assert alike({0: fine, 1: fine}) == {0: fine, 1: fine}
+    beside = alike({4: fine, 2: noise, 7: noise})
+    assert list(beside) == [4, 2, 7]
+    reason = {"idi": "idi is left out; seed 2: too few nats; seed 7: too few nats"}
+    assert [one.undefined for one in beside.values()] == [reason] * 3
+    assert all("idi" not in compare_model(evidence["method"], one).metrics for one in beside.values())

@@ -10,7 +10,7 @@ from unlearning import check
 from unlearning.errors import InputError, run_stage
 from unlearning.methods import method_config
 from unlearning.methods.ec import Config as ECConfig
-from unlearning.params import Params
+from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_block, load_params
 
 REPOSITORY = Path(__file__).parents[1]
@@ -118,7 +118,7 @@ def test_an_unknown_key_unlike_any_known_one_gets_no_suggestion(edited: Callable
     assert refusal(edited({"train.xyzzy": 1})) == "train.xyzzy: unknown key"
 
 
-@pytest.mark.parametrize("key", ["seed", "train", "train.lr", "data.mean", "idi.floor", "ec.tau", "ec.augment.flip"])
+@pytest.mark.parametrize("key", ["seeds", "train", "train.lr", "data.mean", "idi.floor", "ec.tau", "ec.augment.flip"])
 def test_a_missing_key_is_named(edited: Callable[..., Path], key: str) -> None:
     assert refusal(edited({key: DROPPED})) == f"{key}: this key is missing"
 
@@ -301,6 +301,47 @@ def test_a_headline_that_is_no_row_is_refused(edited: Callable[..., Path]) -> No
 @pytest.mark.parametrize("row", ["original", "retrained", "cu"])
 def test_references_and_methods_can_be_the_headline(edited: Callable[..., Path], row: str) -> None:
     assert load_params(edited({"headline": row})).headline == row
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, "seeds: List should have at least 1 item"),
+        ({"seeds": 3}, "seeds: Input should be a valid list, not 3"),
+        ({"seeds": [0.5]}, "seeds.0: Input should be a valid integer"),
+        ({"seeds": [4, 0, 4]}, "seeds: each seed is a repetition of its own; give different ones"),
+        (
+            {"seeds": [0, 1, 2], "retrained.checkpoint": ["a", "b"]},
+            "retrained.checkpoint: 2 files for 3 seeds; give one for each, or one for all",
+        ),
+        ({"original.sha256": "abc"}, "original: sha256: give one for each file of checkpoint"),
+        ({"seeds": [1, 2], "original.checkpoint": ["a", "b"], "original.sha256": "abc"}, "original: sha256: give one"),
+        ({"seeds": [1, 2], "original.checkpoint": "a", "original.sha256": ["abc"]}, "original: sha256: give one"),
+        ({"original.checkpoint": [5]}, "original.checkpoint"),
+    ],
+)
+def test_seeds_and_files_that_do_not_fit_are_refused_by_their_key(
+    edited: Callable[..., Path], changes: dict[str, Any], message: str
+) -> None:
+    assert message in refusal(edited(changes))
+
+
+def test_a_given_file_is_one_for_all_seeds_or_one_for_each(edited: Callable[..., Path]) -> None:
+    one = load_params(edited({"original.checkpoint": "a", "original.sha256": "1"})).original
+    assert [one.file_for(place) for place in range(3)] == [("a", "1")] * 3
+    changes = {"seeds": [7, 3], "original.checkpoint": ["a", "b"], "original.sha256": ["1", "2"]}
+    each = load_params(edited(changes)).original
+    assert [each.file_for(place) for place in range(2)] == [("a", "1"), ("b", "2")]
+    unknown = load_params(edited({"seeds": [7, 3], "original.checkpoint": ["a", "b"]})).original
+    assert [unknown.file_for(place) for place in range(2)] == [("a", None), ("b", None)]
+
+
+def test_the_noise_floor_is_a_row_where_there_are_two_seeds(edited: Callable[..., Path]) -> None:
+    several = rows_of(load_params(edited({"seeds": [5, 6]})))
+    assert several[:3] == ["original", "retrained", ANOTHER]
+    single = rows_of(load_params(edited({"seeds": [5]})))
+    assert single == [name for name in several if name != ANOTHER]
+    assert set(single[2:]) == set(yaml.safe_load(ORIGINAL)["methods"])
 
 
 def test_values_cannot_be_changed_after_loading() -> None:

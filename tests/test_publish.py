@@ -6,8 +6,8 @@ from unlearning.errors import InputError
 from unlearning.publish import publish
 
 RUN = [
-    "metrics/report.md", "metrics/per_class.csv", "params.yaml", "metrics/models/ec.json", "metrics/details/ec.json",
-    "plots/tsne.png",
+    "metrics/report.md", "metrics/per_class.csv", "params.yaml", "metrics/models/ec.json", "metrics/spread/ec.json",
+    "metrics/details/ec.json", "plots/tsne.png",
 ]  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("seed", 12345),
+        ("headline", "cu"),
         ("precision", "fp32"),
         ("train.lr", 0.0625),
         ("train.clip_norm", 2.5),
@@ -132,19 +132,21 @@ def test_a_changed_value_changes_one_line_whose_comment_is_kept(
 
 
 def test_nested_keys_are_merged_and_their_neighbours_stay(apply: Callable[[str], list[str]], params: Path) -> None:
-    text = "train:\n  epochs: 77\n  augment:\n    padding: 3\n    flip: 0.375\ndata:\n  image_size: 16\nseed: 5\n"
+    text = (
+        "train:\n  epochs: 77\n  augment:\n    padding: 3\n    flip: 0.375\ndata:\n  image_size: 16\nprecision: fp32\n"
+    )
     changed = apply(text)
     assert [line.partition(":")[0] for line in changed] == [
         "train.epochs",
         "train.augment.padding",
         "train.augment.flip",
         "data.image_size",
-        "seed",
+        "precision",
     ]
     expected = yaml.safe_load(SMALL)
     expected["train"] |= {"epochs": 77}
     expected["train"]["augment"] |= {"padding": 3, "flip": 0.375}
-    expected["data"]["image_size"], expected["seed"] = 16, 5
+    expected["data"]["image_size"], expected["precision"] = 16, "fp32"
     assert yaml.safe_load(params.read_text(encoding="utf-8")) == expected
 
 
@@ -239,7 +241,7 @@ def test_the_original_file_as_a_scenario_goes_back(apply: Callable[[str], list[s
         ("train:\n  epoch: 3\n", "train.epoch", " (did you mean 'epochs'?)"),
         ("ec:\n  augment:\n    filp: 0.5\n", "ec.augment.filp", " (did you mean 'flip'?)"),
         ("trian:\n  epochs: 3\n", "trian", " (did you mean 'train'?)"),
-        ("seed: 7\ntrain:\n  xyzzy: 3\n", "train.xyzzy", ""),
+        ("headline: cu\ntrain:\n  xyzzy: 3\n", "train.xyzzy", ""),
         ("7: 3\n", "7", ""),
     ],
 )
@@ -254,7 +256,10 @@ def test_an_unknown_key_is_named_with_the_nearest_and_nothing_is_written(
     ("text", "problem"),
     [
         ("train:\n  lr: -1\n", "train.lr: Input should be greater than 0, not -1"),
-        ("seed: 7\ntrain:\n  lr: 1e-3\n", "train.lr: YAML reads '1e-3' as text, a number was expected; write 0.001"),
+        (
+            "headline: cu\ntrain:\n  lr: 1e-3\n",
+            "train.lr: YAML reads '1e-3' as text, a number was expected; write 0.001",
+        ),
         ("ec:\n  omega: 0\n", "ec.omega: Input should be greater than "),
         ("train: 3\n", "train: Input should be a valid dictionary"),
         ("headline: ecc\n", "headline: 'ecc' is none of the models"),
@@ -271,17 +276,17 @@ def test_an_invalid_value_is_named_and_nothing_is_written(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"seed: [1\ntrain: 2\n", "cannot read {}: "),
-        (b"seed: 1\nseed: 2\n", "cannot read {}: "),
-        ("seed: 0  # caf\u00e9\n".encode("latin-1"), "cannot read {}: "),
+        (b"seeds: [1\ntrain: 2\n", "cannot read {}: "),
+        (b"seeds: 1\nseeds: 2\n", "cannot read {}: "),
+        ("seeds: 0  # caf\u00e9\n".encode("latin-1"), "cannot read {}: "),
         (b"# comments alone\n", "{} should hold keys and values"),
-        (b"- seed\n", "{} should hold keys and values"),
+        (b"- seeds\n", "{} should hold keys and values"),
     ],
 )
 @pytest.mark.parametrize("broken", ["scenario.yaml", "params.yaml"])
 def test_a_file_that_is_no_yaml_mapping_is_named(params: Path, broken: str, content: bytes, message: str) -> None:
     scenario = params.with_name("scenario.yaml")
-    scenario.write_text("seed: 7\n")
+    scenario.write_text("headline: cu\n")
     params.with_name(broken).write_bytes(content)
     before = params.read_bytes()
     with pytest.raises(InputError) as caught:
@@ -293,7 +298,7 @@ def test_a_file_that_is_no_yaml_mapping_is_named(params: Path, broken: str, cont
 @pytest.mark.parametrize("missing", ["scenario.yaml", "params.yaml"])
 def test_a_missing_file_is_named(params: Path, missing: str) -> None:
     scenario = params.with_name("scenario.yaml")
-    scenario.write_text("seed: 7\n")
+    scenario.write_text("headline: cu\n")
     params.with_name(missing).unlink()
     with pytest.raises(InputError, match=f"cannot read {params.with_name(missing)}: "):
         apply_scenario(scenario, params)

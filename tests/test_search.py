@@ -2,7 +2,9 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,54 +14,152 @@ from tests.conftest import SHAPE
 from unlearning import search
 from unlearning.data.manifest import Manifest
 from unlearning.errors import Diverged, InputError
+from unlearning.methods import method_config, method_search
 from unlearning.models.backbone import build
-from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
-from unlearning.search import Outcome
+from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
+from unlearning.params import CONTROLS, known_methods
+from unlearning.search import DIVERGED, Repetition
+from unlearning.selection import CRITERIA, Judge, Reached
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 Search = Callable[..., list[dict[str, str]]]
+REACHED = Reached(forget_acc=0.0, retain_acc=100.0, validation_forget_acc=0.0, validation_retain_acc=100.0, cka=50.0)
+
+
+def give_up_never(**changes: Any) -> dict[str, Any]:
+    return {"trials": 2, "give_up": 1000.0, "precisions": ["fp32"], "epochs_max": 2, **changes}
 
 
 @pytest.fixture
 def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
-    """Return a function that searches for `rl` from an untrained model and returns the rows of the CSV."""
-    torch.manual_seed(0)
-    save_checkpoint(
-        Path("models/original.safetensors"),
-        Checkpoint(new_header(SHAPE, world, "train@original", {}), build(SHAPE), modules=None),
-    )
+    """Return a function that searches for a method from untrained models and returns the rows of `rl`'s CSV."""
+    for number, name in enumerate(("original", "retrained")):
+        for seed in (0, 1):
+            torch.manual_seed(10 * number + seed)
+            header = new_header(SHAPE, world, f"train@{name}", {})
+            save_checkpoint(checkpoint_path(name, seed), Checkpoint(header, build(SHAPE), modules=None))
 
-    def run(methods: tuple[str, ...] = ("rl",), argument: str = "rl", **changes: object) -> list[dict[str, str]]:
-        values = yaml.safe_load(PARAMS.read_text())
-        values["search"] |= {"trials": 2, "seeds": 1, "precisions": ["fp32"], "epochs_max": 2} | changes
-        values["rl"] |= {"batch_size": 8, "lr": 0.02, "epochs": 1}
+    def run(
+        methods: tuple[str, ...] = ("rl",), argument: str = "rl", seeds: tuple[int, ...] = (0,), **changes: object
+    ) -> list[dict[str, str]]:
+        values = yaml.safe_load(PARAMS.read_text()) | {"seeds": list(seeds)}
+        values["search"] |= give_up_never(**changes)
+        for name in methods:
+            values[name] |= {"batch_size": 8, "lr": 0.02, "epochs": 1}
         values |= {"methods": {name: {"start": "original"} for name in methods}, "headline": methods[0]}
-        values["figures"]["models"] = list(methods)
+        values["figures"]["models"] = [methods[0]]
         Path("params.yaml").write_text(yaml.safe_dump(values))
         monkeypatch.setattr("sys.argv", ["search", argument])
         search.main()
-        with Path("metrics/search/rl.csv").open(newline="") as file:
+        with Path(f"metrics/search/{methods[0]}.csv").open(newline="") as file:
             return list(csv.DictReader(file))
 
     return run
 
 
-def test_trials_are_listed_and_the_best_can_be_copied(run_search: Search) -> None:
+def chosen_of(rows: list[dict[str, str]]) -> dict[str, str]:
+    (chosen,) = [row for row in rows if row["chosen"] == "yes"]
+    return chosen
+
+
+def reached_in(row: dict[str, str]) -> Reached:
+    return Reached(**{key: float(row[key]) for key in Reached.__dataclass_fields__})
+
+
+def test_trials_are_listed_and_the_chosen_can_be_copied(run_search: Search) -> None:
     rows = run_search()
     assert [(row["lr"], row["epochs"]) for row in rows][0] == ("0.02", "1")  # the values in use come first
     assert len(rows) == 2
-    best = max(rows, key=lambda row: float(row["score"]))
-    chosen = yaml.safe_load(Path("metrics/search/rl.yaml").read_text())
-    assert chosen == {"rl": {"lr": float(best["lr"]), "epochs": int(best["epochs"])}}
+    chosen = chosen_of(rows)
+    assert float(chosen["score"]) == max(float(row["score"]) for row in rows)
+    written = yaml.safe_load(Path("metrics/search/rl.yaml").read_text())
+    assert written == {"rl": {"lr": float(chosen["lr"]), "epochs": int(chosen["epochs"])}}
     for row in rows:
-        expected = float(row["retain_acc"]) - 10 * float(row["forget_acc"])
-        assert float(row["score"]) == pytest.approx(expected, abs=0.01)
+        assert float(row["score"]) == pytest.approx(reached_in(row).h_mean, abs=0.01)
+        assert int(row["runs"]) == 1
+        assert int(row["samples"]) > 0
+
+
+def test_accuracy_is_a_criterion(run_search: Search) -> None:
+    for row in run_search(criterion="accuracy", trials=1, forget_weight=3.0):
+        assert float(row["score"]) == pytest.approx(reached_in(row).kept(3.0), abs=0.01)
+
+
+def test_closeness_is_to_the_retrained_model_of_the_same_seed(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scales = []
+
+    def look(reached: Reached, scale: search.Scale) -> float:
+        scales.append(scale.retrained)
+        return CRITERIA["closeness"](reached, scale)
+
+    monkeypatch.setattr(search, "CRITERIA", {"closeness": look})
+    run_search(criterion="closeness", trials=1, seeds=(0, 1))
+    first, second = scales
+    assert None not in scales
+    assert first != second
+
+
+def test_the_other_criteria_need_no_retrained_model(run_search: Search) -> None:
+    for path in Path("models/retrained").iterdir():
+        path.unlink()
+    assert len(run_search(trials=1)) == 1
+    with pytest.raises(InputError, match=r"no checkpoint models/retrained/0\.safetensors"):
+        run_search(trials=1, criterion="closeness")
+
+
+def test_another_retrained_model_is_another_search_for_closeness(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_search(criterion="closeness", trials=1)
+    monkeypatch.setattr(search, "run_once", None)
+    run_search(criterion="closeness", trials=1)
+    checkpoint_path("retrained", 1).replace(checkpoint_path("retrained", 0))
+    with pytest.raises(TypeError):
+        run_search(criterion="closeness", trials=1)
+
+
+def test_run_s_of_a_setting_starts_from_the_checkpoint_of_seed_s(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = []
+
+    def look(name: str, repetition: Repetition, config: object) -> tuple[Reached, int]:  # noqa: ARG001
+        starts.append((repetition.seed, repetition.start.model.fc.weight.clone()))
+        return REACHED, 1
+
+    monkeypatch.setattr(search, "run_once", look)
+    (row,) = run_search(seeds=(1, 0), trials=1)
+    assert [seed for seed, _ in starts] == [1, 0]
+    assert not torch.equal(starts[0][1], starts[1][1])
+    assert row["runs"] == "2"
+
+
+def test_the_start_is_not_changed_by_a_run_and_equal_runs_reach_the_same(run_search: Search) -> None:
+    run_search(trials=1)
+    params = search.load_params()
+    repetition = search.repetition_of("rl", 0, "fp32", params, search.load_manifest())
+    config = method_config("rl")
+    before = {name: value.clone() for name, value in repetition.start.model.state_dict().items()}
+    first, again = (search.run_once("rl", repetition, config) for _ in range(2))
+    assert first == again
+    assert first[0].cka < 99.9  # it did something
+    assert all(torch.equal(value, before[name]) for name, value in repetition.start.model.state_dict().items())
+
+
+def test_the_test_split_is_never_touched(run_search: Search) -> None:
+    removed = [path for path in Path("data/split").rglob("*") if "test" in path.name]
+    assert removed
+    for path in removed:
+        path.unlink()
+    assert len(run_search()) == 2
 
 
 def test_an_interrupted_search_goes_on(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, done = search.run_once, []
 
-    def interrupted(*arguments: object) -> Outcome:
+    def interrupted(*arguments: Any) -> tuple[Reached, int]:
         if len(done) == 1:
             raise KeyboardInterrupt
         done.append(arguments)
@@ -70,9 +170,7 @@ def test_an_interrupted_search_goes_on(run_search: Search, monkeypatch: pytest.M
         run_search()
     monkeypatch.setattr(search, "run_once", whole)
     rows = run_search()
-    assert len(rows) == 2
-    assert rows[0]["trial"] == "0"
-    assert rows[1]["trial"] == "2"  # trial 1 was interrupted
+    assert [row["trial"] for row in rows] == ["0", "2"]  # trial 1 was interrupted
 
 
 def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(
@@ -81,34 +179,100 @@ def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(
     rows = run_search()
     monkeypatch.setattr(search, "run_once", None)
     assert run_search() == rows
-    with pytest.raises(TypeError):
-        run_search(forget_weight=5.0)
+    for changes in ({"criterion": "accuracy"}, {"seeds": (1,)}, {"max_samples": 4}):
+        with pytest.raises(TypeError):
+            run_search(**changes)
 
 
-def test_all_searches_every_row_of_the_table(run_search: Search) -> None:
-    run_search(methods=("rl", "pl"), argument="all", trials=1)
+def test_all_searches_every_row_of_the_table_but_controls(run_search: Search) -> None:
+    run_search(methods=("rl", "pl", "head_distill"), argument="all", trials=1)
+    assert "head_distill" in CONTROLS
     assert sorted(path.name for path in Path("metrics/search").iterdir()) == ["pl.csv", "pl.yaml", "rl.csv", "rl.yaml"]
 
 
-def test_a_diverging_trial_is_worse_than_any_other(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
-    def diverge(*arguments: object) -> Outcome:  # noqa: ARG001
-        raise Diverged("nan")
+def test_a_method_names_what_else_is_searched(run_search: Search) -> None:
+    rows = run_search(methods=("cu",), argument="cu", trials=3)
+    ranges = method_search("cu")
+    assert set(ranges) == {"lambda_cu", "omega"}
+    in_use = yaml.safe_load(PARAMS.read_text())["cu"]
+    assert [float(rows[0][key]) for key in ranges] == [in_use[key] for key in ranges]
+    for row in rows:
+        assert all(low <= float(row[key]) <= high for key, (low, high) in ranges.items())
+        assert row["omega"] == str(int(row["omega"]))
+    assert set(yaml.safe_load(Path("metrics/search/cu.yaml").read_text())["cu"]) == {"lr", "epochs", *ranges}
 
-    monkeypatch.setattr(search, "run_once", diverge)
+
+@pytest.mark.parametrize("name", known_methods())
+def test_what_a_method_searches_is_in_its_parameters_and_its_values_in_use_within(name: str) -> None:
+    config = method_config(name, PARAMS)
+    for key, (low, high) in method_search(name).items():
+        assert low <= getattr(config, key) <= high, key
+        type(config).model_validate({**config.model_dump(), key: low})
+        type(config).model_validate({**config.model_dump(), key: high})
+
+
+def outcomes(monkeypatch: pytest.MonkeyPatch, *reached: Reached | type[Diverged]) -> list[int]:
+    """Let the next runs reach these, each cheaper than the last; returns a list of the seeds that were run."""
+    coming, seeds = iter(reached), []
+
+    def run(name: str, repetition: Repetition, config: object) -> tuple[Reached, int]:  # noqa: ARG001
+        seeds.append(repetition.seed)
+        one = next(coming)
+        if not isinstance(one, Reached):
+            raise one("nan")
+        return one, 100 - len(seeds)
+
+    monkeypatch.setattr(search, "run_once", run)
+    return seeds
+
+
+def accuracy(value: float) -> Reached:
+    """Return what scores this value by the criterion `accuracy`."""
+    return replace(REACHED, validation_retain_acc=value)
+
+
+def test_a_setting_that_falls_behind_in_its_first_seed_is_given_up_and_loses(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = outcomes(monkeypatch, *map(accuracy, (80, 70, 69.9, 70.0, 90.0)))
+    rows = run_search(seeds=(0, 1), trials=3, give_up=10.0, criterion="accuracy")
+    assert seeds == [0, 1, 0, 0, 1]  # 69.9 is more than ten below 80, 70 is not
+    assert [row["runs"] for row in rows] == ["2", "1", "2"]
+    assert [float(row["score"]) for row in rows] == [75.0, 69.9, 80.0]
+    assert chosen_of(rows)["runs"] == "2"
+
+
+def test_a_score_of_0_is_a_score(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `closeness` 0 is the best there is: what is far below it is given up."""
+    retrained = accuracy(100.0)
+    monkeypatch.setattr(Judge, "reached", lambda *_: retrained)
+    seeds = outcomes(monkeypatch, accuracy(100), accuracy(100), accuracy(10), accuracy(10))
+    run_search(seeds=(0, 1), trials=2, give_up=10.0, criterion="closeness")
+    assert seeds == [0, 1, 0]
+
+
+def test_a_setting_that_diverges_is_worse_than_any_other(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes(monkeypatch, Diverged, Diverged)
     rows = run_search()
-    assert all(float(row["score"]) < Outcome(forget_acc=100, retain_acc=0).score(10) for row in rows)
+    worst = CRITERIA["accuracy"](Reached(100, 0, 100, 0, 100), search.Scale(None, 10.0))
+    assert all(float(row["score"]) == DIVERGED < worst for row in rows)
 
 
-def test_a_trial_counts_by_its_mean_over_seeds_and_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    reached = iter([Outcome(0, 90), Outcome(4, 100), Outcome(1, 80), Outcome(2, 70)])
-    monkeypatch.setattr(search, "run_once", lambda *arguments: next(reached))  # noqa: ARG005
-    from unlearning.params_file import load_params
+@pytest.mark.parametrize("seeds", [(0, 1), (1, 0)])
+def test_a_setting_that_diverges_in_its_last_seed_is_never_within_the_noise(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch, seeds: tuple[int, int]
+) -> None:
+    """Its scores deviate so much that their standard error is as large as their mean."""
+    outcomes(monkeypatch, accuracy(60), accuracy(60), accuracy(62), Diverged)
+    rows = run_search(seeds=seeds, criterion="accuracy")
+    assert chosen_of(rows)["trial"] == "0"
 
-    params = load_params(PARAMS)
-    params = params.model_copy(
-        update={"search": params.search.model_copy(update={"seeds": 2, "precisions": ["fp32", "bf16"]})}
-    )
-    assert search.run_trial("rl", params, None, None, None) == Outcome(1.75, 85)
+
+def test_each_precision_is_a_run_of_each_seed(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = outcomes(monkeypatch, *map(accuracy, (90, 100, 80, 70)))
+    (row,) = run_search(seeds=(0, 1), trials=1, precisions=["fp32", "bf16"], criterion="accuracy")
+    assert seeds == [0, 0, 1, 1]
+    assert float(row["score"]) == 85
 
 
 @pytest.mark.parametrize(("argv", "message"), [(["s"], "which method"), (["s", "rll"], "did you mean 'rl'")])

@@ -32,15 +32,11 @@ class Summary:
         std: dict[str, Any] = self.details["std"]
         return std
 
-    def of_seeds(self, key: str) -> list[float]:
-        """Return one of the flat metrics for each seed, in the order of `seeds:`."""
-        return [one["metrics"][key] for one in self.details["seeds"].values()]
-
 
 def summarise(results: dict[int, Result], undefined: dict[str, str]) -> Summary:
     """Return what {seed: result} say together; undefined: {number that is left out: why}."""
     metrics = [one.metrics for one in results.values()]
-    details = [one.details for one in results.values()]
+    details = [{key: value for key, value in one.details.items() if key != "notes"} for one in results.values()]
     notes = {seed: one.details["notes"] for seed, one in results.items()}
     several = len(results) > 1
     return Summary(

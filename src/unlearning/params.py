@@ -68,7 +68,8 @@ class Reference(Block):
 
     @model_validator(mode="after")
     def _a_hash_for_each_file(self) -> "Reference":
-        if self.sha256 is not None and _count(self.sha256) != _count(self.checkpoint):
+        a_list_for_one = isinstance(self.sha256, list) and not isinstance(self.checkpoint, list)
+        if self.sha256 is not None and (a_list_for_one or _count(self.sha256) != _count(self.checkpoint)):
             raise ValueError("sha256: give one for each file of checkpoint, in the same order")
         return self
 

@@ -15,6 +15,7 @@ from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Block, Params, Start, known_methods
 
 PARAMS = Path("params.yaml")
+ALTERNATIVES = ("str", "int", "list[str]")  # of a type, as pydantic names them behind the key: the key alone is shown
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
@@ -63,7 +64,7 @@ def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> A
 
 
 def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
-    key = prefix + ".".join(str(part) for part in problem["loc"])
+    key = prefix + ".".join(str(part) for part in problem["loc"] if part not in ALTERNATIVES)
     given = problem["input"]
     if problem["type"] == "extra_forbidden":
         siblings = list(_block_at(kind, problem["loc"][:-1]).model_fields)

@@ -106,8 +106,9 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     DATABASES.mkdir(parents=True, exist_ok=True)
     searched = {"lr", "epochs", *method_search(name)}
     settings = params.model_dump(include={"seeds", "search"}) | config.model_dump(exclude=searched)
-    starts = [checkpoint_path(params.methods[name].start, seed) for seed in params.seeds]
-    key = identity_key(settings, [*starts, Path("data/forget.json")])
+    models = [params.methods[name].start, *(["retrained"] if params.search.criterion in NEED_RETRAINED else [])]
+    checkpoints = [checkpoint_path(model, seed) for model in models for seed in params.seeds]
+    key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
@@ -179,7 +180,7 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def best_first(study: optuna.Study) -> float:
     """Return the first run's score of the best setting so far."""
-    best = max(finished(study), key=lambda trial: trial.value or DIVERGED, default=None)
+    best = max(finished(study), key=lambda trial: DIVERGED if trial.value is None else trial.value, default=None)
     return best.user_attrs["scores"][0] if best else float("-inf")
 
 
@@ -188,7 +189,7 @@ def write_results(name: str, study: optuna.Study) -> str:
     trials = finished(study)
     chosen = trials[
         cheapest_of_the_best(
-            [trial.user_attrs["scores"] for trial in trials], [trial.user_attrs["samples"] for trial in trials]
+            [_whole_scores(trial) for trial in trials], [trial.user_attrs["samples"] for trial in trials]
         )
     ]
     rows = [_row(trial, trial is chosen) for trial in trials]
@@ -204,6 +205,12 @@ def write_results(name: str, study: optuna.Study) -> str:
     text = f"{name}:\n{''.join(lines)}"
     write_atomically(RESULTS / f"{name}.yaml", lambda path: path.write_text(text, encoding="utf-8"))
     return text
+
+
+def _whole_scores(trial: optuna.trial.FrozenTrial) -> list[float]:
+    """Return the scores; of a setting that diverged one alone, as if given up: a mean of such scores says nothing."""
+    scores: list[float] = trial.user_attrs["scores"]
+    return [DIVERGED] if DIVERGED in scores else scores
 
 
 def _row(trial: optuna.trial.FrozenTrial, chosen: bool) -> dict[str, Any]:

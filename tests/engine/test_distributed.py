@@ -18,6 +18,7 @@ from tests.conftest import RECIPE, config_of, weights_of
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, Split, load_manifest, save_manifest
 from unlearning.engine.launch import Launch, convert_sync_batchnorm, launch
+from unlearning.engine.repetitions import KEPT, Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.methods import method_program
@@ -103,9 +104,39 @@ def make_run(name: str, where: Launch) -> Run:
     return Run("run", where, load_manifest(), model, 0, ResumeState(Path("scratch") / name), modules)
 
 
+def repetitions(where: Launch) -> None:
+    """Do a seed twice, then beside another, then again where only the main process finds what was kept."""
+    done: list[tuple[str, int, bool]] = []
+
+    def work(seed: int, folder: Path, resume: ResumeState) -> None:  # noqa: ARG001
+        done.append((what, seed, folder.is_dir()))
+        if where.main:
+            (folder / "out.txt").write_text(f"{seed}")
+
+    def needs(seed: int) -> Needs:  # noqa: ARG001
+        return Needs({"lr": 0.1}, [])
+
+    def together() -> None:
+        torch.distributed.barrier()
+
+    for what, seeds in (("first", [0]), ("again", [0]), ("added", [0, 1])):
+        folders = repeat("unlearn@x", seeds, where, needs, work)
+        together()
+    if not where.main:
+        os.chdir("elsewhere")  # a disk of its own, on which nothing is kept
+    what = "unequal"
+    repeat("unlearn@x", [0], where, needs, work)
+    together()
+    if not where.main:
+        assert not list(Path().rglob("out.txt"))
+        os.chdir("..")
+    torch.save((done, {seed: folder.name for seed, folder in folders.items()}), f"repetitions-{where.rank}.pt")
+
+
 def in_one_of_two_processes() -> None:
     """Drive every program to its end, and one only as far as a step into its second epoch."""
     where = launch("fp32")
+    repetitions(where)
     for name, program in PROGRAMS.items():
         run = make_run(name, where)
         progress = run.drive(program(run))
@@ -128,6 +159,7 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [f"class{label}" for label in range(CLASSES)]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        Path("elsewhere").mkdir()
         save_pixels("train", torch.from_numpy(random.integers(0, 256, (len(labels), 1, SIZE, SIZE), dtype=np.uint8)))
         save_manifest(Manifest("test", names, SIZE, 1, [0.5], [0.3], None, "content", splits, forget_classes=[1, 4]))
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -180,6 +212,16 @@ def test_one_process_can_finish_what_two_began() -> None:
     expected, step, samples = torch.load("cu-0.pt")
     assert (progress.step, progress.samples) == (step, samples)
     torch.testing.assert_close(weights_of(run.network), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_all_processes_work_on_the_same_seeds_and_one_writes() -> None:
+    (done, names), (other, other_names) = (torch.load(f"repetitions-{rank}.pt") for rank in range(2))
+    worked_on = [("first", 0), ("added", 1), ("unequal", 0)]  # what not all of them find is done again by all
+    assert [one[:2] for one in done] == [one[:2] for one in other] == worked_on
+    assert all(made for _, _, made in done)
+    assert names == other_names
+    assert {seed: (KEPT / name / "out.txt").read_text() for seed, name in names.items()} == {0: "0", 1: "1"}
 
 
 def test_sharing_batch_statistics_leaves_the_function_as_it_is() -> None:

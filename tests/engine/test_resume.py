@@ -1,34 +1,51 @@
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
-from unlearning.engine.resume import ResumeState, resume_state
+from unlearning.engine.resume import ResumeState, identity_key
 
 
-def test_round_trip_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    state = resume_state("train@original", {"lr": 0.1}, [])
+def test_round_trip_and_clear(tmp_path: Path) -> None:
+    state = ResumeState(tmp_path / "run")
     assert state.load() is None
     state.save({"tensor": torch.ones(3), "progress": {"epoch": 2}})
-    assert torch.equal(resume_state("train@original", {"lr": 0.1}, []).load()["tensor"], torch.ones(3))
+    assert torch.equal(ResumeState(tmp_path / "run").load()["tensor"], torch.ones(3))
     state.clear()
     assert state.load() is None
     assert not state.folder.exists()
 
 
-def test_other_parameters_or_inputs_never_meet_an_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_state_that_is_broken_is_as_good_as_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = ResumeState(tmp_path)
+    state.path.write_bytes(b"no zip")
+    assert state.load() is None
+    assert "starting from the beginning" in capsys.readouterr().err
+
+
+def test_the_key_depends_on_parameters_on_what_is_in_the_inputs_and_on_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start = tmp_path / "start"
     start.write_bytes(b"one")
-    state = resume_state("unlearn@ec", {"lr": 0.1}, [start])
-    state.save({"progress": {}})
-    assert resume_state("unlearn@ec", {"lr": 0.1}, [start]).load() is not None
-    assert resume_state("unlearn@ec", {"lr": 0.2}, [start]).load() is None
-    assert resume_state("unlearn@cu", {"lr": 0.1}, [start]).load() is None
+    key = identity_key({"lr": 0.1}, [start])
+    assert identity_key({"lr": 0.1}, [start]) == key
+    assert identity_key({"lr": 0.2}, [start]) != key
+    assert identity_key({"lr": 0.1}, []) != key
     start.write_bytes(b"two")
-    assert resume_state("unlearn@ec", {"lr": 0.1}, [start]).load() is None
+    assert identity_key({"lr": 0.1}, [start]) != key
+    start.write_bytes(b"one")
+    assert identity_key({"lr": 0.1}, [start]) == key
+    module = ModuleType("unlearning.another")
+    module.__file__ = str(start)
+    monkeypatch.setitem(sys.modules, "unlearning.another", module)
+    with_module = identity_key({"lr": 0.1}, [])
+    assert with_module != identity_key({"lr": 0.1}, [start])
+    start.write_bytes(b"three")
+    assert identity_key({"lr": 0.1}, []) != with_module
 
 
 def test_saving_takes_a_small_share_of_the_time(tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def write_params(**changes: dict[str, Any]) -> None:
-    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+def write_params(seeds: tuple[int, ...] = (0,), **changes: dict[str, Any]) -> None:
+    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8")) | {"seeds": list(seeds)}
     for key, own in (SMALL | changes).items():
         values[key] |= own
     Path("params.yaml").write_text(yaml.safe_dump(values))
@@ -39,12 +39,13 @@ def write_params(**changes: dict[str, Any]) -> None:
 
 @pytest.fixture
 def saved(world: Manifest) -> None:
-    """Write untrained checkpoints of the original and of the method `ec`."""
-    for seed, (name, stage) in enumerate({"ec": "unlearn@ec", "original": "train@original"}.items()):
-        torch.manual_seed(seed)
+    """Write untrained checkpoints of the original and of the method `ec`, for the seeds 0 and 1."""
+    for name, stage in {"ec": "unlearn@ec", "original": "train@original"}.items():
         header = checkpoint.new_header(SHAPE, world, stage, {})
-        path = Path(f"models/{name}.safetensors")
-        checkpoint.save_checkpoint(path, checkpoint.Checkpoint(header, build(SHAPE), None))
+        for seed in range(2):
+            torch.manual_seed(seed + 10 * (name == "original"))
+            path = checkpoint.checkpoint_path(name, seed)
+            checkpoint.save_checkpoint(path, checkpoint.Checkpoint(header, build(SHAPE), None))
 
 
 def evaluate(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
@@ -56,7 +57,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
         loaded = load(path, manifest)
 
         def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            if module is loaded.model:
+            if module is loaded.model and path.parent.name == "ec":
                 seen.append(inputs[0].cpu().clone())
 
         loaded.model.register_forward_pre_hook(count)
@@ -69,8 +70,8 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     return seen
 
 
-def raw() -> dict[str, Any]:
-    numbers: dict[str, Any] = json.loads(Path("metrics/raw/ec.json").read_text())
+def raw(seed: int = 0) -> dict[str, Any]:
+    numbers: dict[str, Any] = json.loads(Path("metrics/raw/ec.json").read_text())[str(seed)]
     return numbers
 
 
@@ -112,7 +113,7 @@ def test_everything_is_measured_and_the_shared_features_are_those_of_the_named_l
     assert [list(numbers[attack]["forget"]) for attack in ("prototype", "relearn")] == [["1"], ["1"]]
     assert set(numbers["relearn"]["chosen"]["1"]) == {"start", "lr"}
     assert [len(trials) for trials in numbers["mutual_information"].values()] == [2, 2, 2]
-    shared = load_shared(Path("metrics/features/ec.safetensors"), numbers["layers"])
+    shared = load_shared(Path("metrics/features/ec/0.safetensors"), numbers["layers"])
     assert len(shared.layers["penultimate"]) == len(world.select("test", "forget"))
 
 
@@ -124,7 +125,7 @@ def test_features_are_bounded_and_accuracies_use_every_image(monkeypatch: pytest
     write_params(evaluate={"batch_size": 7, "max_samples": 20, "shared_samples": 8})
     evaluate(monkeypatch)
     assert [raw()[key] for key in ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")] == accuracies
-    shared = load_shared(Path("metrics/features/ec.safetensors"), raw()["layers"])
+    shared = load_shared(Path("metrics/features/ec/0.safetensors"), raw()["layers"])
     assert len(shared.train) == len(shared.test) == 8
     assert len(shared.train_forget_positions) < 20
 
@@ -153,3 +154,25 @@ def test_critics_and_relearning_can_be_left_out(monkeypatch: pytest.MonkeyPatch)
     write_params(attacks={"shots": []}, mutual_information={"layers": []})
     evaluate(monkeypatch)
     assert (raw()["prototype"]["forget"], raw()["relearn"]["forget"], raw()["mutual_information"]) == ({}, {}, {})
+
+
+@pytest.mark.usefixtures("saved")
+def test_each_seed_is_measured_once_whatever_stands_beside_it(
+    world: Manifest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_params(seeds=(0,))
+    evaluate(monkeypatch)
+    first = raw(0)
+    capsys.readouterr()
+    write_params(seeds=(1, 0))
+    images = torch.cat(evaluate(monkeypatch))
+    assert len(images) == sum(len(world.splits[split].labels) for split in ("train", "test"))
+    assert "evaluate@ec: seed 0 was finished before" in capsys.readouterr().out
+    assert raw(0) == first
+    assert raw(1)["test_acc_per_class"] != first["test_acc_per_class"]
+    write_params(seeds=(0, 1))
+    assert evaluate(monkeypatch) == []
+    write_params(seeds=(1,))
+    assert evaluate(monkeypatch) == []
+    assert list(json.loads(Path("metrics/raw/ec.json").read_text())) == ["1"]
+    assert [path.name for path in Path("metrics/features/ec").iterdir()] == ["1.safetensors"]

@@ -1,16 +1,19 @@
 import csv
 from pathlib import Path
 
+from tests.figures.summaries import summary
 from unlearning.data.manifest import Manifest
 from unlearning.figures.per_class import write_per_class
 
 
 def test_there_is_a_row_a_class_and_a_column_a_model(manifest: Manifest, tmp_path: Path) -> None:
-    details = {
-        "original": {"test_acc_per_class": [100.0, 90.0, 80.0, 70.0, 60.0, None]},
-        "cu": {"test_acc_per_class": [99.999, 0.0, 80.0, 70.0, 0.0, None]},
+    models = {
+        "original": summary(
+            2, test_acc_per_class=[[100.0, 91.0, 80.0, 70.0, 60.0, None], [100.0, 89.0, 80, 70, 60, None]]
+        ),
+        "cu": summary(2, test_acc_per_class=[[99.999, 0.0, 80.0, 70.0, 0.0, None]] * 2),
     }
-    write_per_class(details, manifest, tmp_path / "out.csv")
+    write_per_class(models, manifest, tmp_path / "out.csv")
     rows = list(csv.reader((tmp_path / "out.csv").open(newline="")))
     assert rows[:3] == [
         ["class", "part", "original", "cu"],

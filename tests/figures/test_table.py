@@ -1,123 +1,216 @@
 from typing import Any
 
+import pytest
+
+from tests.figures.summaries import ABSENT, METRICS, summary
 from unlearning.figures.report import report
 from unlearning.figures.table import (
     ATTACK_COLUMNS,
+    BOLD,
     COLUMNS,
-    COST_COLUMNS,
+    ONE_SEED,
+    Column,
     attack_table,
     cost_table,
     main_table,
     markdown_table,
     worst_table,
 )
+from unlearning.over_seeds import Summary
+from unlearning.params import ANOTHER, CONTROLS
 
-METRICS = {
-    "original": {"forget_acc": 99.0, "retain_acc": 98.765, "cka": 100.0, "idi": 1.0, "h_mean": 0.0, "seconds": 61.25},
-    "retrained": {"forget_acc": 0.0, "retain_acc": 98.0, "cka": 5.5, "idi": 0.0, "h_mean": 96.0},
-    "cu": {"forget_acc": 0.125, "retain_acc": 97.0, "cka": 43.21, "idi": -0.0625, "h_mean": 80.0, "seconds": 4.0},
-}
+Models = dict[str, Summary]
 
 
-def details_of(**changes: Any) -> dict[str, Any]:
-    return {
-        "js_divergence": 0.25,
-        "collapsed": False,
-        "notes": [],
-        "idi": {"std": None, "unsure": False},
-        "linear_probe": {"all": {"forget": 60.0}, "small": {"forget": 30.0}},
-        "head_recovery": {"forget": 50.0},
-        "prototype": {"forget": {"1": 20.0, "20": 80.0}},
-        "relearn": {"forget": {"1": 10.0, "20": 70.0}},
-        "retain_only": {"forget": 1.5},
-        "batchnorm": {"forget": 2.5},
-        "membership": {"all": {"auc": 55.5, "low": 49.7, "high": 61.2}},
-        "predictors": {"weight_distance": 0.123, "loss_barrier": -0.011},
-        "collapse": {"forget": {"effective_rank": 12.34}},
-        "calibration_error": 2.0,
-        "worst_retain_classes": {"cat": 12.4, "dog": 3.0},
-        "cost": {"seconds": 1.25, "steps": 40, "samples": 5120, "device": "CPU"},
-        **changes,
+def models_of(seeds: int = 3, **methods: dict[str, Any]) -> Models:
+    """Return the references, the noise floor where there are seeds for it, and the methods with these numbers."""
+    rows = {
+        "original": summary(seeds, forget_acc=99.0, h_mean=0.0, idi=1.0, cka=100.0),
+        "retrained": summary(seeds, forget_acc=0.0, test_retain_acc=96.0, idi=0.0, retrain_gap=0.0, h_mean=90.0),
     }
+    if seeds > 1:
+        rows[ANOTHER] = summary(seeds, forget_acc=0.0, h_mean=95.0, idi=0.0)
+    return rows | {name: summary(seeds, **numbers) for name, numbers in methods.items()}
 
 
-DETAILS = {name: details_of() for name in METRICS}
+def cells(table: str) -> dict[str, dict[str, str]]:
+    """Return {row: {heading: cell}}, a row's name as it is written."""
+    header, _, *rows = [line[2:-2].split(" | ") for line in table.splitlines() if line.startswith("|")]
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
 
-def test_references_are_italic_missing_values_a_dash_and_columns_that_no_model_has_left_out() -> None:
-    assert markdown_table(METRICS) == (
-        "| model | FA ↓ | RA ↑ | CKA ↓ | IDI → 0 | H-Mean ↑ | seconds ↓ |\n"
-        "| :--- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-        "| *original* | 99.00 | 98.77 | 100.00 | 1.000 | 0.00 | 61.2 |\n"
-        "| *retrained* | 0.00 | 98.00 | 5.50 | 0.000 | 96.00 | – |\n"
-        "| cu | 0.12 | 97.00 | 43.21 | -0.062 | 80.00 | 4.0 |\n"
+def bold(table: str, heading: str) -> set[str]:
+    """Return the rows whose cell in a column is bold."""
+    return {name for name, row in cells(table).items() if row[heading].startswith("**")}
+
+
+def test_references_are_italic_controls_named_missing_values_a_dash_and_empty_columns_left_out() -> None:
+    columns = {key: Column(key.upper(), 1) for key in "abc"}
+    rows = {
+        "original": {"a": "1", "b": None},
+        ANOTHER: {"a": None},
+        CONTROLS[0]: {"b": "2"},
+        "cu": {"a": "3", "b": "**4**", "c": None},
+    }
+    assert markdown_table(rows, columns) == (
+        "| model | A | B |\n"
+        "| :--- | ---: | ---: |\n"
+        "| *original* | 1 | – |\n"
+        f"| *{ANOTHER}* | – | – |\n"
+        f"| {CONTROLS[0]} (control) | – | 2 |\n"
+        "| cu | 3 | **4** |\n"
     )
 
 
 def test_rows_stand_in_the_given_order_and_columns_in_a_fixed_one() -> None:
-    row = dict.fromkeys(reversed(COLUMNS), 1.0)
-    header, _, *rows = markdown_table({"cu": row, "retrained": row, "original": row}).splitlines()
-    assert header == f"| model | {' | '.join(heading for heading, _ in COLUMNS.values())} |"
-    assert [line.split(" | ")[0] for line in rows] == ["| cu", "| *retrained*", "| *original*"]
+    models = models_of(cu={}, ec={})
+    header, _, *rows = [line for line in main_table(models).splitlines() if line.startswith("|")]
+    assert header == f"| model | {' | '.join(column.heading for column in COLUMNS.values())} |"
+    names = ["*original*", "*retrained*", f"*{ANOTHER}*", "cu", "ec"]
+    assert [line.split(" | ")[0].removeprefix("| ") for line in rows] == names
 
 
-def test_the_main_table_adds_divergence_and_the_deviation_over_critics() -> None:
-    table = main_table(METRICS, DETAILS | {"cu": details_of(idi={"std": 0.0312, "unsure": False})})
-    assert "JS ↓" in table
-    assert "| -0.062 ± 0.031 |" in table
-    assert "†" not in table
-    assert "‡" not in table
+def test_cells_hold_mean_and_deviation_over_the_seeds() -> None:
+    table = main_table(models_of(cu={"cka": [40.0, 50.0, 60.0], "js_divergence": [0.1, 0.2, 0.3], "idi": [0.5] * 3}))
+    row = cells(table)["cu"]
+    assert row["CKA ↓"].strip("*") == "50.0 ± 10.0"
+    assert row["JS ↓"].strip("*") == "0.20 ± 0.10"
+    assert row["IDI → 0"].strip("*") == "0.50 ± 0.00"
+
+
+def test_one_seed_has_no_deviation_no_bold_and_one_sentence() -> None:
+    for table in (main_table(models_of(seeds=1, cu={})), report(models_of(seeds=1, cu={}))):
+        assert "±" not in table
+        assert "**" not in table
+        assert table.count(ONE_SEED) == 1
+        assert BOLD not in table
+    assert cells(main_table(models_of(seeds=1, cu={"cka": 43.21})))["cu"]["CKA ↓"] == "43.2"
+    assert ONE_SEED not in main_table(models_of(cu={}))
+    assert main_table(models_of(cu={})).count(BOLD) == 1
+
+
+def test_bold_is_the_best_of_what_forgets_and_keeps_utility_and_never_a_reference_or_a_control() -> None:
+    near = [0.0, 0.01, 0.02]
+
+    def around(value: float) -> list[float]:
+        return [value + shift for shift in near]
+
+    table = main_table(
+        models_of(
+            good={"h_mean": around(60.0), "cka": around(40.0)},
+            worse={"h_mean": around(50.0), "cka": [value + 5 for value in (40.3, 39.9, 40.2)]},
+            remembers={"h_mean": around(80.0), "cka": around(10.0), "forget_acc": 1.1},
+            useless={"h_mean": around(81.0), "cka": around(9.0), "test_retain_acc": 90.9},
+            **{CONTROLS[0]: {"h_mean": around(82.0), "cka": around(8.0)}},
+        )
+    )
+    assert bold(table, "H-Mean ↑") == {"good"}
+    assert bold(table, "CKA ↓") == {"good"}
+
+
+def test_what_the_test_cannot_tell_from_the_best_is_bold_too() -> None:
+    table = main_table(
+        models_of(
+            best={"h_mean": [60.0, 70.0, 80.0]},
+            tied={"h_mean": [61.0, 65.0, 79.0]},
+            told_apart={"h_mean": [59.0, 69.1, 79.0]},
+        )
+    )
+    assert bold(table, "H-Mean ↑") == {"best", "tied"}
+
+
+def test_the_best_idi_is_the_one_nearest_to_0_in_each_seed() -> None:
+    table = main_table(
+        models_of(
+            negative={"idi": [-0.9, -0.91, -0.92]},
+            cancels={"idi": [-0.8, 0.8, 0.79]},
+            nearest={"idi": [-0.05, 0.06, -0.05]},
+        )
+    )
+    assert bold(table, "IDI → 0") == {"nearest"}
+
+
+def test_a_column_in_which_nobody_competes_has_no_bold() -> None:
+    assert "**" not in main_table(models_of(cu={"forget_acc": 50.0}, ec={"test_retain_acc": 10.0}))
+
+
+def test_a_method_without_a_number_loses_only_that_column() -> None:
+    table = main_table(models_of(cu={"seconds": ABSENT}, ec={"seconds": [3.0, 3.1, 3.2]}))
+    assert cells(table)["cu"]["seconds ↓"] == "–"
+    assert bold(table, "seconds ↓") == {"ec"}
 
 
 def test_unsure_and_collapsed_rows_are_marked_and_the_marks_explained() -> None:
-    marked = details_of(idi={"std": 0.5, "unsure": True}, collapsed=True)
-    table = main_table(METRICS, DETAILS | {"cu": marked})
-    assert "| 43.21‡ | -0.062 ± 0.500† |" in table
+    models = models_of(seeds=1, cu={"idi": -0.0625, "cka": 43.21})
+    plain = main_table(models)
+    assert "†" not in plain
+    assert "‡" not in plain
+    models["cu"].details["mean"] |= {"collapsed": True, "idi": {"unsure": True}}
+    table = main_table(models)
+    assert cells(table)["cu"]["CKA ↓"] == "43.2‡"
+    assert cells(table)["cu"]["IDI → 0"] == "-0.06†"
     assert "\n† IDI is unsure" in table
     assert "\n‡ The forget set's features have nearly collapsed" in table
     assert table.count("†") == table.count("‡") == 2  # the cell and the legend
 
 
+def test_one_collapsed_seed_marks_the_row() -> None:
+    assert cells(main_table(models_of(cu={"collapsed": [False, True, False]})))["cu"]["CKA ↓"].endswith("‡")
+
+
 def test_each_downstream_set_has_a_column_with_its_gap() -> None:
-    knn = {name: row | {"knn": {"birds": 44.04}, "knn_gap": {"birds": 6.0}} for name, row in METRICS.items()}
-    header, _, first, *_ = main_table(knn, DETAILS).splitlines()
-    assert " | IDI → 0 | k-NN birds (gap ↓) | H-Mean ↑ | " in header
-    assert "| 44.0 (6.0) |" in first
+    knn = [{"birds": value} for value in (43.0, 44.0, 45.0)]
+    gap = [{"birds": value} for value in (5.0, 6.0, 7.0)]
+    table = main_table({name: summary(knn=knn, knn_gap=gap) for name in ("original", "retrained", "cu")})
+    header, _, first, *_ = table.splitlines()
+    assert " | IDI abs ↓ | k-NN birds (gap ↓) | H-Mean ↑ | " in header
+    assert "| 44.0 ± 1.0 (6.0) |" in first
 
 
-def test_the_attack_table_has_a_column_for_each_number_of_images_and_intervals() -> None:
-    header, _, first, *_ = attack_table(DETAILS).splitlines()
-    begin = "| model | linear probe | probe, few images | head recovery | prototype, 1 image | prototype, 20 images | "
-    attacks = "relearned, 1 image | relearned, 20 images | retain images only | BatchNorm | "
-    assert header.startswith(begin + attacks + "MIA, AUC")
-    row = "60.0 | 30.0 | 50.0 | 20.0 | 80.0 | 10.0 | 70.0 | 1.5 | 2.5 | 55.5 [50, 61] | 12.3 | 2.0"
-    assert first == f"| *original* | {row} |"
-    assert "LiRA" not in header
-    assert ATTACK_COLUMNS["lira"][0] in attack_table({"cu": details_of(lira={"auc": 50.0, "low": 40.0, "high": 60.0})})
+def test_the_attack_table_has_a_column_for_each_number_of_images() -> None:
+    table = attack_table(models_of(cu={"linear_probe__all__forget": [50.0, 60.0, 70.0]}))
+    row = cells(table)["cu"]
+    assert row["linear probe"] == "60.0 ± 10.0"
+    assert (row["relearned, 1 image"], row["relearned, 20 images"]) == ("10.0 ± 0.0", "70.0 ± 0.0")
+    assert ATTACK_COLUMNS["lira"].heading not in table
+    with_lira = summary(lira=[{"auc": auc, "low": 40.0, "high": 60.0} for auc in (49.0, 50.0, 51.0)])
+    assert cells(attack_table({"cu": with_lira}))["cu"][ATTACK_COLUMNS["lira"].heading] == "50.0 ± 1.0"
 
 
-def test_without_few_shot_attacks_or_membership_their_columns_are_left_out() -> None:
-    table = attack_table({"cu": details_of(prototype={"forget": {}}, relearn={"forget": {}}, membership=None)})
+def test_the_attack_table_of_one_seed_has_no_deviation() -> None:
+    assert "±" not in attack_table(models_of(seeds=1, cu={}))
+
+
+def test_without_relearning_or_membership_their_columns_are_left_out() -> None:
+    table = attack_table({"cu": summary(relearn={"forget": {}, "gap": {}}, membership=None)})
     assert "relearned" not in table
-    assert "prototype" not in table
-    assert "MIA" not in table
+    assert ATTACK_COLUMNS["mia_auc"].heading not in table
 
 
 def test_the_worst_hurt_classes_are_listed_for_all_but_the_original() -> None:
-    assert worst_table(DETAILS).splitlines()[2:] == ["| *retrained* | cat 12, dog 3 |", "| cu | cat 12, dog 3 |"]
+    rows = worst_table(models_of(cu={})).splitlines()[2:]
+    assert rows == ["| *retrained* | cat 12, dog 3 |", "| cu | cat 12, dog 3 |"]
 
 
 def test_the_cost_of_a_model_that_was_given_is_unknown() -> None:
-    cost = {"original": {}, "cu": DETAILS["cu"]["cost"]}
-    rows = ["| *original* | – | – | – |", "| cu | 1.2 | 40 | 5120 |"]
-    assert markdown_table(cost, COST_COLUMNS).splitlines()[2:] == rows
-    assert cost_table({name: {"cost": one} for name, one in cost.items()}).splitlines()[2:] == rows
+    models = models_of(cu={"cost": [{"seconds": 1.0, "steps": 40}, {"seconds": 2.0, "steps": 40}, {"seconds": 3.0}]})
+    models["original"] = summary(cost={})
+    table = cells(cost_table(models))
+    assert list(table) == ["*original*", "*retrained*", "cu"]  # another retrained model is no model of its own
+    assert set(table["*original*"].values()) - {"*original*"} == {"–"}
+    assert table["cu"]["seconds"] == "2.0"
+    assert table["*retrained*"]["optimiser steps"] == "40"
 
 
-def test_the_report_holds_every_table_and_every_note_with_its_model() -> None:
-    text = report(METRICS, DETAILS | {"cu": details_of(notes=["collapsed: so"])})
-    for table in (attack_table(DETAILS), worst_table(DETAILS), cost_table(DETAILS)):
+def test_the_report_holds_every_table_and_every_note_once_with_its_model() -> None:
+    models = models_of(cu={"notes": [["collapsed: so"], [], []]}, ec={})
+    text = report(models)
+    for table in (main_table(models), attack_table(models), worst_table(models), cost_table(models)):
         assert table in text
-    assert "\n- cu: collapsed: so\n" in text
-    assert text.count("## ") == 5
-    assert "## Notes\n\nNone.\n" in report(METRICS, DETAILS)
+    assert text.count("\n- cu: seed 0: collapsed: so\n") == 1
+    assert "## Notes\n\nNone.\n" in report(models_of(ec={}))
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_every_metric_has_a_column(key: str) -> None:
+    assert key in COLUMNS

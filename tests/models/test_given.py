@@ -15,7 +15,6 @@ from unlearning.models.backbone import Architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.given import load_given
-from unlearning.params import Reference
 
 FORMATS = ["own.safetensors", "plain.safetensors", "plain.pth", "wrapped.pth"]
 
@@ -35,7 +34,7 @@ def write(file: str, model: nn.Module, manifest: Manifest, architecture: Archite
 
 
 def given(path: Path | str, manifest: Manifest, sha256: str | None = None) -> tuple[nn.Module, str]:
-    return load_given(Reference(checkpoint=str(path), sha256=sha256), "original", SMALL, manifest)
+    return load_given(Path(path), sha256, "original", SMALL, manifest)
 
 
 @pytest.fixture(autouse=True)

@@ -39,11 +39,10 @@ def repeat(
     All processes call `work`; only the main one may write into the folder. Afterwards the folders used longest ago are
     removed until the rest fits into `bound_gb`; those of this call stay.
     """
-    folders = {}
-    for seed in seeds:
-        needed = needs(seed)
-        name = f"{stage.replace('@', '-')}-{seed}-{identity_key({**needed.params, 'seed': seed}, needed.inputs)}"
-        folders[seed] = KEPT / name
+    # All names before any work: work may import further modules, and the hash of the code that is loaded would change.
+    names = {seed: _name(stage, seed, needs(seed)) for seed in seeds}
+    folders = {seed: KEPT / name for seed, name in names.items()}
+    for seed, name in names.items():
         if _agree(where, folders[seed].is_dir()):
             if where.main:
                 folders[seed].touch()
@@ -60,6 +59,10 @@ def repeat(
     if where.main:
         bound(KEPT, bound_gb, set(folders.values()))
     return folders
+
+
+def _name(stage: str, seed: int, needed: Needs) -> str:
+    return f"{stage.replace('@', '-')}-{seed}-{identity_key({**needed.params, 'seed': seed}, needed.inputs)}"
 
 
 def bound(kept: Path, bound_gb: float, in_use: set[Path]) -> None:

@@ -54,7 +54,7 @@ COST_COLUMNS: Columns = {  # keys of `cost` in the details
     "peak_memory_gb": Column("peak memory, GB", 2),
 }
 LEGEND = {
-    UNSURE: "IDI is unsure in one of the seeds: its critics' estimates part, or vary too much over trials (see the notes).",
+    UNSURE: "IDI is unsure in one of the seeds: its critics part, or vary over the trials (see the notes).",
     COLLAPSED: "The forget set's features have nearly collapsed: a low CKA says no more than that.",
 }
 ONE_SEED = "One seed: each number is a single draw; give `seeds:` several to see which differences are more than luck."

@@ -1,0 +1,173 @@
+"""What hyper-parameters are chosen by: each criterion against its formula, and the judge on the small world."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.architectures import enliven
+from tests.conftest import SHAPE, weights_of
+from unlearning.data.batches import ImageSplit, in_order
+from unlearning.data.manifest import Manifest
+from unlearning.engine.launch import launch
+from unlearning.metrics.cka import debiased_cka
+from unlearning.models.backbone import build
+from unlearning.params import Search
+from unlearning.selection import CRITERIA, NEED_RETRAINED, Judge, Reached, Scale, average, cheapest_of_the_best
+
+ONE = Reached(forget_acc=4.0, retain_acc=95.0, validation_forget_acc=10.0, validation_retain_acc=80.0, cka=40.0)
+GOLD = Reached(forget_acc=0.0, retain_acc=99.0, validation_forget_acc=0.0, validation_retain_acc=86.0, cka=30.0)
+SCALE = Scale(GOLD, forget_weight=10.0)
+
+
+def test_h_mean_is_the_harmonic_mean_of_five_scores() -> None:
+    scores = [100 - 4, 95, 100 - 10, 80, 100 - 40]
+    assert CRITERIA["h_mean"](ONE, SCALE) == pytest.approx(5 / sum(1 / score for score in scores))
+    assert CRITERIA["h_mean"](ONE, Scale(None, 0.0)) == CRITERIA["h_mean"](ONE, SCALE)  # needs no retrained model
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("forget_acc", 100.0), ("validation_forget_acc", 100.0), ("cka", 100.0), ("retain_acc", 0.0)],
+)
+def test_h_mean_is_0_where_one_score_is(key: str, value: float) -> None:
+    assert CRITERIA["h_mean"](replace(ONE, **{key: value}), SCALE) == 0
+
+
+def test_a_cka_estimate_below_0_earns_no_more_than_0() -> None:
+    assert replace(ONE, cka=-7.0).h_mean == replace(ONE, cka=0.0).h_mean
+
+
+def test_closeness_is_the_mean_gap_on_validation_images_negated() -> None:
+    assert CRITERIA["closeness"](ONE, SCALE) == -(10 + 6) / 2
+    assert CRITERIA["closeness"](GOLD, SCALE) == 0
+    assert CRITERIA["closeness"](replace(ONE, validation_retain_acc=92.0), SCALE) == -(10 + 6) / 2  # no reward above
+    assert CRITERIA["closeness"](replace(ONE, forget_acc=50.0, retain_acc=1.0, cka=99.0), SCALE) == -8
+
+
+def test_accuracy_weighs_both_forget_accuracies() -> None:
+    assert CRITERIA["accuracy"](ONE, SCALE) == 80 - 10 * (4 + 10) / 2
+    assert CRITERIA["accuracy"](ONE, Scale(None, 1.0)) == 80 - 7
+
+
+def test_every_criterion_of_the_parameters_is_there() -> None:
+    annotation = Search.model_fields["criterion"].annotation
+    assert set(annotation.__args__) == set(CRITERIA)
+    assert set(NEED_RETRAINED) < set(CRITERIA)
+
+
+def test_the_average_is_of_each_number() -> None:
+    assert average([ONE, GOLD]) == Reached(2.0, 97.0, 5.0, 83.0, 35.0)
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return enliven(build(SHAPE))
+
+
+@pytest.fixture
+def judge(world: Manifest) -> Callable[..., Judge]:
+    return lambda model, max_samples=1000: Judge.of(model, world, launch("fp32"), max_samples)
+
+
+def test_the_model_before_unlearning_scores_nothing(judge: Callable[..., Judge], model: nn.Module) -> None:
+    reached = judge(model).reached(model)
+    assert reached.cka == pytest.approx(100)
+    assert reached.h_mean == pytest.approx(0, abs=0.0001)
+
+
+def test_what_is_reached_is_measured_on_training_and_validation_images(
+    judge: Callable[..., Judge], world: Manifest, model: nn.Module
+) -> None:
+    before = judge(model)
+    torch.manual_seed(1)
+    other = enliven(build(SHAPE)).eval()
+    reached = before.reached(other)
+
+    def run(split: str, part: str, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor, float]:
+        images = ImageSplit(world, split, torch.device("cpu"))
+        (batch,) = images.batches(in_order(world.select(split, part), 10_000))
+        with torch.no_grad():
+            features = network.eval().forward_head(network.forward_features(batch.images), pre_logits=True)
+            right = network(batch.images).argmax(dim=1) == batch.labels
+        return features, batch.labels, 100 * right.double().mean().item()
+
+    for key, (split, part) in {
+        "forget_acc": ("train", "forget"),
+        "retain_acc": ("train", "retain"),
+        "validation_forget_acc": ("validation", "forget"),
+        "validation_retain_acc": ("validation", "retain"),
+    }.items():
+        assert getattr(reached, key) == pytest.approx(run(split, part, other)[2]), key
+    features = [run("train", "forget", network)[0] for network in (model, other)]
+    assert reached.cka == pytest.approx(debiased_cka(*features), abs=0.001)
+    assert reached.cka < 99
+
+
+def test_the_test_split_is_never_touched(judge: Callable[..., Judge], model: nn.Module) -> None:
+    expected = judge(model).reached(model)
+    removed = [path for path in Path("data/split").rglob("*") if "test" in path.name]
+    assert removed
+    for path in removed:
+        path.unlink()
+    assert judge(model).reached(model) == expected
+
+
+def test_at_most_so_many_training_images_of_each_part(judge: Callable[..., Judge], world: Manifest, model) -> None:
+    few, again, all_of_them = judge(model, 7), judge(model, 7), judge(model)
+    assert (len(few.forget), len(few.retain), len(few.before)) == (7, 7, 7)
+    assert np.array_equal(few.forget, again.forget)
+    assert set(few.forget) < set(world.select("train", "forget"))
+    assert set(few.retain) < set(world.select("train", "retain"))
+    assert len(all_of_them.forget) == len(world.select("train", "forget"))
+
+
+def test_judging_leaves_the_model_as_it_is(judge: Callable[..., Judge], model: nn.Module) -> None:
+    model.train()
+    before = weights_of(model)
+    judge(model).reached(model)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("scores", "costs", "chosen"),
+    [
+        # The best is 1 better in the mean; standard error of the paired differences 0, 1, 2: 1 / sqrt(3) = 0.58.
+        ([[10.0, 11.0, 12.0], [10.0, 10.0, 10.0]], [2, 1], 0),
+        # The differences 0, 0, 3: mean 1, standard error 1: within.
+        ([[10.0, 10.0, 13.0], [10.0, 10.0, 10.0]], [2, 1], 1),
+        ([[10.0, 10.0, 13.0], [10.0, 10.0, 10.0]], [1, 2], 0),
+        ([[10.0, 10.0, 13.0], [10.0, 10.0, 10.0]], [1, 1], 0),  # equally cheap: the better
+        # Of several within the noise the cheapest; a still cheaper one that is far below is none of them.
+        ([[9.9, 10.0], [10.0, 9.9], [10.1, 9.9], [1.0, 2.0]], [3, 2, 4, 1], 1),
+        # A setting that was given up loses, however good its only score and however cheap.
+        ([[50.0], [10.0, 11.0, 12.0]], [1, 2], 1),
+        ([[50.0], [40.0]], [2, 1], 0),  # one seed: the best itself
+        ([[50.0], [50.0]], [2, 1], 1),
+        ([[7.0, 7.0]], [1], 0),
+    ],
+)
+def test_the_cheapest_within_one_standard_error_by_hand(
+    scores: list[list[float]], costs: list[float], chosen: int
+) -> None:
+    assert cheapest_of_the_best(scores, costs) == chosen
+
+
+def test_the_rule_is_invariant_to_shifts_of_a_seed_and_to_the_order_of_seeds() -> None:
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        scores, costs = random.normal(size=(5, 3)), list(random.integers(1, 9, 5))
+        chosen = cheapest_of_the_best(scores.tolist(), costs)
+        shifted = scores + np.array([0.5, -100.0, 7.0])
+        assert cheapest_of_the_best(shifted.tolist(), costs) == chosen
+        assert cheapest_of_the_best(scores[:, ::-1].tolist(), costs) == chosen
+        best = scores.mean(axis=1).argmax()
+        difference = scores[best] - scores[chosen]
+        assert difference.mean() <= difference.std(ddof=1) / math.sqrt(3) + 1e-12
