@@ -74,7 +74,7 @@ PROGRAMS: dict[str, Callable[[Run], Iterator[Tensor]]] = {
 }
 
 
-KEPT: list[list[int]] = [[0, 1, 2, 3], [1, 2], [0, 1], [2, 3], [3], []]  # images; the first two are process 0's
+KEPT_IMAGES: list[list[int]] = [[0, 1, 2, 3], [1, 2], [0, 1], [2, 3], [3], []]  # images; the first two are process 0's
 
 
 def scars_keep_loss(where: Launch, kept: list[int]) -> tuple[Tensor, Tensor]:
@@ -119,7 +119,7 @@ def repetitions(where: Launch) -> None:
     def together() -> None:
         torch.distributed.barrier()
 
-    for what, seeds in (("first", [0]), ("again", [0]), ("added", [0, 1])):
+    for what, seeds in (("first", [0]), ("again", [0]), ("added", [0, 1])):  # noqa: B007 - `work` reads what
         folders = repeat("unlearn@x", seeds, where, needs, work)
         together()
     if not where.main:
@@ -141,7 +141,7 @@ def in_one_of_two_processes() -> None:
         run = make_run(name, where)
         progress = run.drive(program(run))
         torch.save((weights_of(run.network), progress.step, progress.samples), f"{name}-{where.rank}.pt")
-    torch.save([scars_keep_loss(where, kept) for kept in KEPT], f"keep_loss-{where.rank}.pt")
+    torch.save([scars_keep_loss(where, kept) for kept in KEPT_IMAGES], f"keep_loss-{where.rank}.pt")
     run = make_run("interrupted", where)
     cfg = config("cu")
     steps = run.schedule.steps("forget", cfg.batch_size) * cfg.omega
@@ -194,14 +194,14 @@ def test_two_processes_end_with_the_weights_of_one(name: str) -> None:
 
 
 @pytest.mark.usefixtures("two_processes")
-@pytest.mark.parametrize("case", range(len(KEPT)))
+@pytest.mark.parametrize("case", range(len(KEPT_IMAGES)))
 def test_scars_keep_loss_is_that_of_all_processes_images_whichever_keeps_one(case: int) -> None:
-    loss, gradient = scars_keep_loss(ONE, KEPT[case])
+    loss, gradient = scars_keep_loss(ONE, KEPT_IMAGES[case])
     of_two = [torch.load(f"keep_loss-{rank}.pt")[case] for rank in range(2)]
     torch.testing.assert_close(sum(one for one, _ in of_two) / 2, loss)
     torch.testing.assert_close(torch.cat([own for _, own in of_two]) / 2, gradient)
     assert loss.isfinite()
-    assert (loss > 0) == (len(KEPT[case]) > 0)
+    assert (loss > 0) == (len(KEPT_IMAGES[case]) > 0)
 
 
 @pytest.mark.usefixtures("two_processes")
