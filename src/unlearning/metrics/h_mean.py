@@ -6,7 +6,7 @@ Eq. 4-5. Expected: original 0 (its CKA score is 0), retrained in between (57.3 i
 """
 
 # Clip bound of 1 - |IDI|. With it 28 of the 30 rows of the paper's Tables 1, 5 and 6 come out within the rounding of
-# their inputs; Table 5's SCRUB (64.12, recomputed 72.72) and EC (69.98, recomputed 64.90) do not follow from their rows.
+# their inputs; Table 5's SCRUB (64.12, recomputed 72.72) and EC (69.98, recomputed 64.90) do not follow from them.
 IDI_FLOOR = 0.1
 
 
