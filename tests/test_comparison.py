@@ -79,6 +79,7 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
         "relearn": curves(5.0 + seed, 30.0 + 2 * seed) | {"chosen": {"1": {"start": "imprinted", "lr": 0.03}}},
         "retain_only": {"forget": 10.0, "retain": 80.0},
         "batchnorm": {"forget": 12.0 - seed, "retain": 79.0},
+        "predictors": {"weight_distance": 0.5 * seed, "loss_barrier": 0.1},
         "collapse": {"forget": spread, "retain": dict(spread)},
         "calibration_error": 3.0,
     }

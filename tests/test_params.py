@@ -206,7 +206,7 @@ def test_a_value_outside_its_range_is_refused(edited: Callable[..., Path], key: 
     assert refusal(edited({key: value})).startswith(f"{key}: ")
 
 
-@pytest.mark.parametrize("block", ["train", "pretrain_ec", "relearn", "ec"])
+@pytest.mark.parametrize("block", ["train", "pretrain_ec", "ec"])
 def test_the_schedule_step_without_milestones_names_the_key(edited: Callable[..., Path], block: str) -> None:
     message = refusal(edited({f"{block}.schedule": "step", f"{block}.milestones": []}))
     assert message.startswith(f"{block}.milestones: the schedule `step` needs the epochs after which it lowers lr")

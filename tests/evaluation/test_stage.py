@@ -93,9 +93,9 @@ def test_the_stage_says_what_share_the_critics_had(
     write_params()
     evaluate(monkeypatch)
     line = capsys.readouterr().out
-    for part in ("forward passes", "metrics", "attacks", "relearning", "IDI's critics"):
+    for part in ("forward passes", "metrics", "attacks", "relearning", "predictors", "IDI's critics"):
         assert f"{part} " in line
-    assert line.count("%)") == 5
+    assert line.count("%)") == 6
 
 
 @pytest.mark.usefixtures("saved")
@@ -108,7 +108,7 @@ def test_everything_is_measured_and_the_shared_features_are_those_of_the_named_l
     assert set(numbers) == {
         "layers", "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "train_acc_per_class",
         "test_acc_per_class", "collapse", "calibration_error", "linear_probe", "membership", "prototype",
-        "relearn", "retain_only", "batchnorm", "mutual_information", "label_entropy",
+        "relearn", "retain_only", "batchnorm", "predictors", "mutual_information", "label_entropy",
     }  # fmt: skip
     assert [list(numbers[attack]["forget"]) for attack in ("prototype", "relearn")] == [["1"], ["1"]]
     assert set(numbers["relearn"]["chosen"]["1"]) == {"start", "lr"}

@@ -54,6 +54,7 @@ def repeat(
             unfinished.mkdir(parents=True)
         work(seed, unfinished, resume)
         if where.main:
+            shutil.rmtree(folders[seed], ignore_errors=True)  # there, if another process did not find it
             unfinished.rename(folders[seed])
             resume.clear()
     if where.main:
