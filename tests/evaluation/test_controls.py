@@ -21,6 +21,7 @@ from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.evaluation.attacks import prototype_curves, target
 from unlearning.evaluation.forward_pass import forward_pass
+from unlearning.evaluation.information import measure_layers
 from unlearning.evaluation.numbers import Passes, with_forget_masks
 from unlearning.evaluation.relearning import relearning_curves
 from unlearning.evaluation.shared import PENULTIMATE
@@ -29,7 +30,6 @@ from unlearning.metrics.accuracy import split_accuracy
 from unlearning.metrics.cka import linear_cka
 from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
 from unlearning.metrics.idi import Trials, information_difference_index
-from unlearning.metrics.mutual_information import measure_layers
 from unlearning.models.backbone import architecture, build
 from unlearning.params import Params
 from unlearning.params_file import load_params
@@ -95,11 +95,11 @@ def measure(models: dict[str, nn.Module], world: Manifest, params: Params) -> di
     train, test = (ImageSplit(world, split, where.device) for split in ("train", "test"))
     sample = balanced_sample(world.select("train", "forget"), world.select("train", "retain"), 200, 0)
     secret = torch.isin(torch.from_numpy(world.splits["train"].labels[sample]), torch.tensor(world.forget_classes))
-    critics = params.mutual_information.model_copy(update={"trials": 1, "epochs": 8, "lr_features": 0.0003})
+    critics = params.mutual_information.model_copy(update={"trials": 1})
     passes: dict[str, Passes] = {}
     nats: dict[str, Trials] = {}
     for name, model in models.items():
-        of_train = forward_pass(model, train, where, 256, name, None, [LAYER], [LAYER], sample)
+        of_train = forward_pass(model, train, where, 256, name, None, [LAYER], [LAYER], sample, pool_maps=True)
         passes[name] = with_forget_masks(of_train, forward_pass(model, test, where, 256, name, None, [LAYER]), world)
         found = measure_layers(model, of_train.maps, secret.long(), critics, where.device)
         nats[name] = {layer: [one["held_out"] for one in trials] for layer, trials in found.items()}
