@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-SMALL: dict[str, dict[str, Any]] = {
+SMALL: dict[str, Any] = {
+    "seeds": [0, 1],
     "model": {"kwargs": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}},
     "train": {"epochs": 4},
     "pretrain_ec": {"epochs": 1},
