@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import MANIFEST, load_samples
 from unlearning.engine.launch import launch
-from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
+from unlearning.engine.repetitions import Needs, task_name
+from unlearning.engine.resume import SCRATCH, ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.files import write_atomically
@@ -26,8 +27,8 @@ def main() -> None:
     half = half_of(manifest, number, seed)
     torch.manual_seed(derive_seed(seed, "initial weights", name))
     model = build(architecture(params.model, manifest), params.model.pretrained)
-    identity = params.model_dump(include={"precision", "model", "train"}) | {"seed": seed}
-    resume = ResumeState(SCRATCH / f"shadow-{number}-{identity_key(identity, [MANIFEST])}")
+    identity = params.model_dump(include={"precision", "model", "train"}) | {"lira.seed": seed}
+    resume = ResumeState(SCRATCH / task_name("shadow", number, Needs(identity, [MANIFEST])))
     run = Run(name, where, half, model, seed, resume, workers=params.data.workers)
     run.drive(train_classifier(run, params.train, "retain"))
     if not where.main:

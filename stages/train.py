@@ -15,7 +15,7 @@ from unlearning.errors import run_stage
 from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.models.given import load_given
-from unlearning.params import Params
+from unlearning.params import Params, Reference
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.classifier import PARTS, train_classifier
@@ -27,15 +27,14 @@ def main() -> None:
     name, params = sys.argv[1], load_params()
     given = {"original": params.original, "retrained": params.retrained}[name]
     if given.checkpoint is not None:
-        take(name, params)
+        take(name, given, params)
     else:
         train(name, params)
 
 
-def take(name: str, params: Params) -> None:
+def take(name: str, given: Reference, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape = architecture(params.model, manifest)
-    given = {"original": params.original, "retrained": params.retrained}[name]
     files = {seed: given.file_for(number) for number, seed in enumerate(params.seeds)}
 
     def needs(seed: int) -> Needs:

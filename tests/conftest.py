@@ -1,5 +1,6 @@
 """A world small enough for a test: twelve-pixel images of six classes, of which two are to be forgotten."""
 
+import copy
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,24 @@ RECIPE = {
     "augment": NO_AUGMENT.model_copy(update={"jitter": 0.2}),
 }
 UNLEARN_RECIPE = {**RECIPE, "stop_at_forget_acc": None}
+
+
+DROPPED = object()
+
+
+def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of nested values with those at dotted keys replaced; DROPPED takes a key out."""
+    new = copy.deepcopy(values)
+    for key, value in changes.items():
+        *blocks, last = key.split(".")
+        block = new
+        for name in blocks:
+            block = block[name]
+        if value is DROPPED:
+            del block[last]
+        else:
+            block[last] = value
+    return new
 
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"

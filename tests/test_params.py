@@ -6,6 +6,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
 
+from tests.conftest import DROPPED, changed
 from unlearning import check
 from unlearning.errors import InputError, run_stage
 from unlearning.methods import method_config
@@ -15,7 +16,6 @@ from unlearning.params_file import load_block, load_params
 
 REPOSITORY = Path(__file__).parents[1]
 ORIGINAL = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
-DROPPED = object()
 
 
 @pytest.fixture
@@ -23,16 +23,7 @@ def edited(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     """Return a function that writes a copy of params.yaml with the values at dotted keys replaced or dropped."""
 
     def write(changes: dict[str, Any]) -> Path:
-        values = yaml.safe_load(ORIGINAL)
-        for key, value in changes.items():
-            *blocks, last = key.split(".")
-            block = values
-            for name in blocks:
-                block = block[name]
-            if value is DROPPED:
-                del block[last]
-            else:
-                block[last] = value
+        values = changed(yaml.safe_load(ORIGINAL), changes)
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
         return path

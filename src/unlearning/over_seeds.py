@@ -1,5 +1,6 @@
 """What the repetitions say together: means, deviations, and which differences between methods are more than luck."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
@@ -52,31 +53,42 @@ def summarise(results: dict[int, Result], undefined: dict[str, str]) -> Summary:
 
 
 def mean_of(trees: list[Any]) -> Any:
-    """Return the mean over equally formed trees of numbers, by leaf.
+    """Return the mean over equally formed trees of numbers, by leaf; dictionaries keep the keys that all have.
 
-    Dictionaries keep the keys that all have. Of truth values the mean is whether any holds; of other leaves (text,
-    None) the value where all agree, else None.
+    Of truth values the mean is whether any holds; of other leaves (text, None) the value where all agree, else None.
     """
-    first = trees[0]
-    if all(isinstance(tree, dict) for tree in trees):
-        return {key: mean_of([tree[key] for tree in trees]) for key in first if all(key in tree for tree in trees)}
-    if all(isinstance(tree, list) and len(tree) == len(first) for tree in trees):
-        return [mean_of(list(leaves)) for leaves in zip(*trees, strict=True)]
-    if all(isinstance(tree, bool) for tree in trees):
-        return any(trees)
-    if all(_is_number(tree) for tree in trees):
-        return mean(trees)
-    return first if all(tree == first for tree in trees) else None
+    return _by_leaf(trees, _mean)
 
 
 def deviation_of(trees: list[Any]) -> Any:
     """Return the sample standard deviation over two or more equally formed trees, by leaf; None where it has none."""
+    return _by_leaf(trees, lambda leaves: stdev(leaves) if all(map(_is_number, leaves)) else None)
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics with one level of keys: {"knn": {"birds": 50.0}} becomes {"knn.birds": 50.0}."""
+    found: dict[str, Any] = {}
+    for key, value in metrics.items():
+        found |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, Mapping) else {key: value}
+    return found
+
+
+def _by_leaf(trees: list[Any], fold: Callable[[list[Any]], Any]) -> Any:
     first = trees[0]
     if all(isinstance(tree, dict) for tree in trees):
-        return {key: deviation_of([tree[key] for tree in trees]) for key in first if all(key in tree for tree in trees)}
+        common = [key for key in first if all(key in tree for tree in trees)]
+        return {key: _by_leaf([tree[key] for tree in trees], fold) for key in common}
     if all(isinstance(tree, list) and len(tree) == len(first) for tree in trees):
-        return [deviation_of(list(leaves)) for leaves in zip(*trees, strict=True)]
-    return stdev(trees) if all(_is_number(tree) for tree in trees) else None
+        return [_by_leaf(list(leaves), fold) for leaves in zip(*trees, strict=True)]
+    return fold(trees)
+
+
+def _mean(leaves: list[Any]) -> Any:
+    if all(isinstance(leaf, bool) for leaf in leaves):
+        return any(leaves)
+    if all(map(_is_number, leaves)):
+        return mean(leaves)
+    return leaves[0] if all(leaf == leaves[0] for leaf in leaves) else None
 
 
 def _is_number(leaf: Any) -> bool:

@@ -358,9 +358,7 @@ class Params(Block):
 
 
 REFERENCES = ("original", "retrained")
-ANOTHER = (
-    "another_retrained"  # the row of the noise floor: the retrained model of the next seed beside that of this one
-)
+ANOTHER = "another_retrained"  # the row of the noise floor: the next seed's retrained model beside this seed's
 CONTROLS = ("head_distill", "fresh_head")  # methods that leave the original's backbone as it is: to test the scores by
 
 

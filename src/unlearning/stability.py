@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import mean
 
 from unlearning.errors import InputError, run_stage
+from unlearning.over_seeds import flat
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
 NOT_COMPARED = ("seconds",)  # depends on the machine, and is meant to
@@ -111,14 +112,7 @@ def _pooled(first: Run, second: Run, model: str, key: str) -> float:
 
 def _read(folder: Path) -> dict[str, dict[str, float]]:
     rows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-    return {name: _flat(row) for name, row in rows.items()}
-
-
-def _flat(row: Mapping[str, float | Mapping[str, float]]) -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for key, value in row.items():
-        flat |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, Mapping) else {key: value}
-    return flat
+    return {name: flat(row) for name, row in rows.items()}
 
 
 def _text(tau: float | None) -> str:

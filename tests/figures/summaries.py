@@ -1,12 +1,11 @@
 """Summaries by hand: what `compare` writes of a model, from the numbers of each seed."""
 
-import copy
 from typing import Any
 
+from tests.conftest import changed
 from unlearning.comparison import Result
 from unlearning.over_seeds import Summary, summarise
 
-ABSENT = object()
 DETAILS: dict[str, Any] = {
     "js_divergence": 0.25,
     "collapsed": False,
@@ -40,21 +39,6 @@ METRICS: dict[str, Any] = {
 }
 
 
-def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the values with those at dotted keys replaced; ABSENT takes a key out."""
-    new = copy.deepcopy(values)
-    for key, value in changes.items():
-        *blocks, last = key.split(".")
-        block = new
-        for name in blocks:
-            block = block[name]
-        if value is ABSENT:
-            del block[last]
-        else:
-            block[last] = value
-    return new
-
-
 def summary(seeds: int = 3, **by_key: Any) -> Summary:
     """Return what `seeds` repetitions say; each keyword is a value for all of them, or a list with one a seed.
 
@@ -65,7 +49,7 @@ def summary(seeds: int = 3, **by_key: Any) -> Summary:
         own = {key.replace("__", "."): v[seed] if isinstance(v, list) else v for key, v in by_key.items()}
         metrics = {key: value for key, value in own.items() if key in METRICS or key.startswith("knn")}
         details = {key: value for key, value in own.items() if key not in metrics}
-        results[seed] = Result(merged(METRICS, metrics), merged(DETAILS, details))
+        results[seed] = Result(changed(METRICS, metrics), changed(DETAILS, details))
     one = summarise(results, {})
     one.details["worst_retain_classes"] = {"cat": 12.4, "dog": 3.0}
     return one

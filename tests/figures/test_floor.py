@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.figures.summaries import ABSENT, summary
+from tests.conftest import DROPPED
+from tests.figures.summaries import summary
 from unlearning.figures.floor import ONE_SEED, SHOWN, distances, floor_table, within
 from unlearning.params import ANOTHER
 
@@ -49,7 +50,7 @@ def test_a_distance_is_the_mean_over_the_seeds_of_each_ones_own() -> None:
 
 
 def test_a_number_that_one_seed_lacks_is_no_distance() -> None:
-    assert "idi_abs" not in distances(summary(idi_abs=[ABSENT, 0.1, 0.1]))
+    assert "idi_abs" not in distances(summary(idi_abs=[DROPPED, 0.1, 0.1]))
 
 
 def test_each_cell_is_the_distance_over_that_of_another_retrained_model() -> None:
@@ -94,7 +95,7 @@ def test_the_sentence_names_who_is_within_in_every_column() -> None:
 
 
 def test_a_number_that_the_other_retrained_model_lacks_decides_nothing() -> None:
-    models = models_of(UNIT | {"idi_abs": ABSENT}, near=UNIT | {"idi_abs": 9.0})
+    models = models_of(UNIT | {"idi_abs": DROPPED}, near=UNIT | {"idi_abs": 9.0})
     assert within(models) == "Within the noise floor in every column: near."
     assert SHOWN["idi_abs"].heading not in floor_table(models)
 

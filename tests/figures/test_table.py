@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from tests.figures.summaries import ABSENT, METRICS, summary
+from tests.conftest import DROPPED
+from tests.figures.summaries import METRICS, summary
 from unlearning.figures.report import report
 from unlearning.figures.table import (
     ATTACK_COLUMNS,
@@ -135,7 +136,7 @@ def test_a_column_in_which_nobody_competes_has_no_bold() -> None:
 
 
 def test_a_method_without_a_number_loses_only_that_column() -> None:
-    table = main_table(models_of(cu={"seconds": ABSENT}, ec={"seconds": [3.0, 3.1, 3.2]}))
+    table = main_table(models_of(cu={"seconds": DROPPED}, ec={"seconds": [3.0, 3.1, 3.2]}))
     assert cells(table)["cu"]["seconds ↓"] == "–"
     assert bold(table, "seconds ↓") == {"ec"}
 

@@ -9,11 +9,11 @@ from unlearning.data.batches import ImageSplit
 from unlearning.engine.validation import accuracy
 from unlearning.evaluation.forward_pass import PENULTIMATE, forward_pass
 from unlearning.losses.distillation import without_classes
-from unlearning.methods import head_distill
+from unlearning.methods import head_distill, method_program
 from unlearning.metrics.cka import linear_cka
 from unlearning.metrics.h_mean import h_mean, normalised_scores
 from unlearning.models.taps import evaluation_layers
-from unlearning.params import Recipe
+from unlearning.params import CONTROLS, Recipe
 
 PERFECT = {"forget_acc": 0.0, "retain_acc": 100.0, "test_forget_acc": 0.0, "test_retain_acc": 100.0}
 
@@ -34,11 +34,12 @@ def test_first_loss_is_the_distillation_from_the_masked_original(make_run) -> No
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("control", CONTROLS)
 @pytest.mark.parametrize("changes", [{}, {"weight_decay": 0.1}, {"optimizer": "adam", "lr": 0.01}])
-def test_only_the_classifier_moves(make_run, changes: dict) -> None:
-    run = make_run(name="head_distill")
+def test_only_the_classifier_of_a_control_moves(make_run, control: str, changes: dict) -> None:
+    run = make_run(name=control)
     before, features = weights_of(run.model), features_of(run, "test")
-    run.drive(head_distill.unlearn(run, config_of("head_distill", **changes)))
+    run.drive(method_program(control)(run, config_of(control, **changes)))
     after = weights_of(run.model)
     moved = {name for name, value in before.items() if not torch.equal(after[name], value)}
     assert moved == {"fc.weight", "fc.bias"}

@@ -4,10 +4,10 @@ A killed stage loses at most the seed it was in, and a seed added to the list co
 the scratch folder under a name that holds a hash of all that the seed's work depends on, as resume states do.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
+from unlearning.files import write_atomically
 
 KEPT = SCRATCH / "kept"
 BOUND_GB = 4.0  # of all that is kept; what was used longest ago goes first
@@ -40,7 +41,7 @@ def repeat(
     removed until the rest fits into `bound_gb`; those of this call stay.
     """
     # All names before any work: work may import further modules, and the hash of the code that is loaded would change.
-    names = {seed: _name(stage, seed, needs(seed)) for seed in seeds}
+    names = {seed: task_name(stage, seed, needs(seed)) for seed in seeds}
     folders = {seed: KEPT / name for seed, name in names.items()}
     for seed, name in names.items():
         if _agree(where, folders[seed].is_dir()):
@@ -62,7 +63,8 @@ def repeat(
     return folders
 
 
-def _name(stage: str, seed: int, needed: Needs) -> str:
+def task_name(stage: str, seed: int, needed: Needs) -> str:
+    """Return the name of a folder in the scratch that holds the stage's work for a seed under exactly these needs."""
     return f"{stage.replace('@', '-')}-{seed}-{identity_key({**needed.params, 'seed': seed}, needed.inputs)}"
 
 
@@ -78,23 +80,15 @@ def bound(kept: Path, bound_gb: float, in_use: set[Path]) -> None:
             del sizes[folder]
 
 
-def place(source: Path, target: Path) -> None:
-    """Put a kept file where DVC looks for it: a copy, as DVC makes its outputs read-only."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def place_all(folders: dict[int, Path], name: str, target: Path) -> None:
-    """Put the kept file `name` of each seed into the folder `target` as <seed><suffix>; other files there go."""
-    wanted = {seed: target / f"{seed}{Path(name).suffix}" for seed in folders}
-    for seed, folder in folders.items():
-        place(folder / name, wanted[seed])
-    for file in set(target.iterdir()) - set(wanted.values()):
+    """Put the kept file `name` of each seed into the folder `target` as <seed><suffix>; other files there go.
+
+    Copies, as DVC makes its outputs read-only.
+    """
+    sources = {target / f"{seed}{Path(name).suffix}": folder / name for seed, folder in folders.items()}
+    for wanted, source in sources.items():
+        write_atomically(wanted, partial(shutil.copyfile, source))
+    for file in set(target.iterdir()) - set(sources):
         file.unlink()
 
 

@@ -27,25 +27,26 @@ def floor_table(models: Models) -> str:
     """Return the table with its introduction; a sentence where there is one seed."""
     if ANOTHER not in models:
         return ONE_SEED
-    unit = distances(models[ANOTHER])
+    unit, others = apart(models)
     rows = {
-        name: {key: _ratio(value, unit.get(key, 0.0)) for key, value in distances(one).items()}
-        for name, one in models.items()
-        if name not in ("retrained", ANOTHER)
+        name: {key: _ratio(value, unit.get(key, 0.0)) for key, value in own.items()} for name, own in others.items()
     }
     return f"{INTRODUCTION}\n\n{markdown_table(rows, SHOWN)}\n{within(models)}\n"
 
 
 def within(models: Models) -> str:
     """Return one sentence: which models lie within the noise floor in every distance."""
-    unit = distances(models[ANOTHER])
+    unit, others = apart(models)
     inside = [
-        name
-        for name, one in models.items()
-        if name not in ("retrained", ANOTHER)
-        and all(value <= unit[key] for key, value in distances(one).items() if key in unit)
+        name for name, own in others.items() if all(value <= unit[key] for key, value in own.items() if key in unit)
     ]
     return f"Within the noise floor in every column: {', '.join(inside) or 'none'}."
+
+
+def apart(models: Models) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Return the distances of the other retrained model, which are the units, and those of each further model."""
+    others = {name: distances(one) for name, one in models.items() if name not in ("retrained", ANOTHER)}
+    return distances(models[ANOTHER]), others
 
 
 def distances(one: Summary) -> dict[str, float]:

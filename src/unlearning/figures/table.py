@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from unlearning.over_seeds import Summary, best_of, competitors
+from unlearning.over_seeds import Summary, best_of, competitors, flat
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
-Cell = float | str | None
 Better = Literal["low", "high", "zero"]
 UNSURE, COLLAPSED = "†", "‡"
 
@@ -18,6 +17,7 @@ class Column(NamedTuple):
 
 
 Columns = dict[str, Column]
+Row = tuple[dict[str, Any], dict[str, Any]]  # means, and the deviations where there are some
 COLUMNS: Columns = {  # keys of metrics/models/<model>.json, and js_divergence of the details
     "forget_acc": Column("FA ↓", 1, "low"),
     "retain_acc": Column("RA ↑", 1, "high"),
@@ -85,19 +85,13 @@ def attack_table(models: Mapping[str, Summary]) -> str:
     }
     head, tail = dict(list(ATTACK_COLUMNS.items())[:3]), dict(list(ATTACK_COLUMNS.items())[3:])
     rows = {name: (_attacks(one.mean), _attacks(one.std)) for name, one in models.items()}
-    return _plain_table(rows, head | curves | tail)
+    return _table_of_numbers(rows, head | curves | tail)
 
 
 def cost_table(models: Mapping[str, Summary]) -> str:
     """Return the table of what training or unlearning took, means over the seeds."""
-    return markdown_table(
-        {
-            name: {key: _text(one.mean["cost"].get(key), None, column) for key, column in COST_COLUMNS.items()}
-            for name, one in models.items()
-            if name != ANOTHER
-        },
-        COST_COLUMNS,
-    )
+    rows: dict[str, Row] = {name: (one.mean["cost"], {}) for name, one in models.items() if name != ANOTHER}
+    return _table_of_numbers(rows, COST_COLUMNS)
 
 
 def worst_table(models: Mapping[str, Summary]) -> str:
@@ -119,8 +113,7 @@ def markdown_table(rows: Mapping[str, Mapping[str, str | None]], columns: Column
     return "\n".join(lines) + "\n"
 
 
-def _plain_table(rows: Mapping[str, tuple[dict[str, Any], dict[str, Any]]], columns: Columns) -> str:
-    """Return the table of rows of (means, deviations)."""
+def _table_of_numbers(rows: Mapping[str, Row], columns: Columns) -> str:
     return markdown_table(
         {
             name: {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
@@ -135,7 +128,7 @@ def _several(models: Mapping[str, Summary]) -> bool:
 
 
 def _main_row(one: Summary, columns: Columns, bold: set[str]) -> dict[str, str | None]:
-    means, stds = _flat(one.metrics), _flat(one.spread)
+    means, stds = flat(one.metrics), flat(one.spread)
     means["js_divergence"], stds["js_divergence"] = one.mean["js_divergence"], one.std.get("js_divergence")
     row = {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
     for key, gap in one.metrics.get("knn_gap", {}).items():
@@ -165,11 +158,6 @@ def _values_of(one: Summary, key: str) -> list[float]:
     """Return a column's value for each seed; nothing where the model has none."""
     rows = [{**seed, **seed["metrics"]} for seed in one.details["seeds"].values()]
     return [row[key] for row in rows if key in row] if all(key in row for row in rows) else []
-
-
-def _flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {key: value for key, value in metrics.items() if not isinstance(value, dict)}
-    return flat | {f"knn.{name}": value for name, value in metrics.get("knn", {}).items()}
 
 
 def _with_knn(columns: Columns, models: Mapping[str, Summary]) -> Columns:
