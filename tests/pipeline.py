@@ -92,8 +92,13 @@ class Clone:
         self.git("commit", "--quiet", "--allow-empty", "--message", "state")
 
     def back(self) -> None:
-        """Return to the last commit, outputs included."""
-        self.git("reset", "--hard", "--quiet")  # dvc.lock is staged by DVC itself
+        """Return to the last commit, outputs included.
+
+        Without an index git writes every file anew: it compares times in whole seconds, so that a value of params.yaml
+        changed within the second of the last reset, to one of the same length, would stay.
+        """
+        (self.folder / ".git/index").unlink()
+        self.git("reset", "--hard", "--quiet")
         self.dvc("checkout", "--quiet", "--force")
 
     def read(self, name: str) -> str:

@@ -139,12 +139,13 @@ def test_judging_leaves_the_model_as_it_is(judge: Callable[..., Judge], model: n
 @pytest.mark.parametrize(
     ("scores", "costs", "chosen"),
     [
-        # The best is 1 better in the mean; standard error of the paired differences 0, 1, 2: 1 / sqrt(3) = 0.58.
-        ([[10.0, 11.0, 12.0], [10.0, 10.0, 10.0]], [2, 1], 0),
-        # The differences 0, 0, 3: mean 1, standard error 1: within.
-        ([[10.0, 10.0, 13.0], [10.0, 10.0, 10.0]], [2, 1], 1),
-        ([[10.0, 10.0, 13.0], [10.0, 10.0, 10.0]], [1, 2], 0),
-        ([[10.0, 10.0, 13.0], [10.0, 10.0, 10.0]], [1, 1], 0),  # equally cheap: the better
+        # The best has mean 11, standard error 1 / sqrt(3) = 0.58.
+        ([[10.0, 11.0, 12.0], [10.4, 10.4, 10.4]], [2, 1], 0),
+        ([[10.0, 11.0, 12.0], [10.5, 10.5, 10.5]], [2, 1], 1),
+        ([[10.0, 11.0, 12.0], [10.5, 10.5, 10.5]], [1, 2], 0),
+        ([[10.0, 11.0, 12.0], [10.5, 10.5, 10.5]], [1, 1], 0),  # equally cheap: the better
+        # A setting that fails in one seed is not excused by its own spread (paired differences -1, 0, 60: 19.7 +- 20.2).
+        ([[60.0, 60.0, 60.0], [61.0, 60.0, 0.0]], [2, 1], 0),
         # Of several within the noise the cheapest; a still cheaper one that is far below is none of them.
         ([[9.9, 10.0], [10.0, 9.9], [10.1, 9.9], [1.0, 2.0]], [3, 2, 4, 1], 1),
         # A setting that was given up loses, however good its only score and however cheap.
@@ -160,14 +161,12 @@ def test_the_cheapest_within_one_standard_error_by_hand(
     assert cheapest_of_the_best(scores, costs) == chosen
 
 
-def test_the_rule_is_invariant_to_shifts_of_a_seed_and_to_the_order_of_seeds() -> None:
+def test_the_rule_is_invariant_to_a_shift_of_all_and_to_the_order_of_seeds() -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
         scores, costs = random.normal(size=(5, 3)), list(random.integers(1, 9, 5))
         chosen = cheapest_of_the_best(scores.tolist(), costs)
-        shifted = scores + np.array([0.5, -100.0, 7.0])
-        assert cheapest_of_the_best(shifted.tolist(), costs) == chosen
+        assert cheapest_of_the_best((scores - 100).tolist(), costs) == chosen
         assert cheapest_of_the_best(scores[:, ::-1].tolist(), costs) == chosen
-        best = scores.mean(axis=1).argmax()
-        difference = scores[best] - scores[chosen]
-        assert difference.mean() <= difference.std(ddof=1) / math.sqrt(3) + 1e-12
+        best = scores[scores.mean(axis=1).argmax()]
+        assert best.mean() - scores[chosen].mean() <= best.std(ddof=1) / math.sqrt(3) + 1e-12

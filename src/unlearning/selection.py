@@ -126,18 +126,13 @@ def cheapest_of_the_best(scores: list[list[float]], costs: list[float]) -> int:
     """Return which setting to use: the cheapest of those within the noise of the seeds of the best.
 
     scores: a value a seed for each setting, larger is better; settings that were given up have fewer, and lose. costs:
-    one a setting. Within the noise: the mean of the paired differences to the best is at most their standard error
-    (Breiman's one-standard-error rule, paired). With one seed the best itself.
+    one a setting. Within the noise: the mean is at most one standard error of the best's own scores below the best's
+    mean (Breiman et al. 1984, the one-standard-error rule; the other's noise does not count for it: a setting that
+    fails in one seed is not taken for its large spread). With one seed the best itself.
     """
     full = max(map(len, scores))
-    whole = [number for number, of_seeds in enumerate(scores) if len(of_seeds) == full]
-    best = max(whole, key=lambda number: mean(scores[number]))
-    near = [number for number in whole if _within_noise(scores[best], scores[number])]
-    return min(near, key=lambda number: (costs[number], -mean(scores[number])))
-
-
-def _within_noise(best: list[float], other: list[float]) -> bool:
-    differences = [a - b for a, b in zip(best, other, strict=True)]
-    if len(differences) < 2:
-        return mean(differences) <= 0
-    return mean(differences) <= stdev(differences) / len(differences) ** 0.5
+    whole = {number: mean(of_seeds) for number, of_seeds in enumerate(scores) if len(of_seeds) == full}
+    best = max(whole, key=lambda number: whole[number])
+    least = whole[best] - (stdev(scores[best]) / full**0.5 if full > 1 else 0)
+    near = [number for number in whole if whole[number] >= least]
+    return min(near, key=lambda number: (costs[number], -whole[number]))
