@@ -144,7 +144,7 @@ def test_judging_leaves_the_model_as_it_is(judge: Callable[..., Judge], model: n
         ([[10.0, 11.0, 12.0], [10.5, 10.5, 10.5]], [2, 1], 1),
         ([[10.0, 11.0, 12.0], [10.5, 10.5, 10.5]], [1, 2], 0),
         ([[10.0, 11.0, 12.0], [10.5, 10.5, 10.5]], [1, 1], 0),  # equally cheap: the better
-        # A setting that fails in one seed is not excused by its own spread (paired differences -1, 0, 60: 19.7 +- 20.2).
+        # A setting that fails in one seed is not excused by its own spread: paired differences -1, 0, 60: 19.7 +- 20.2.
         ([[60.0, 60.0, 60.0], [61.0, 60.0, 0.0]], [2, 1], 0),
         # Of several within the noise the cheapest; a still cheaper one that is far below is none of them.
         ([[9.9, 10.0], [10.0, 9.9], [10.1, 9.9], [1.0, 2.0]], [3, 2, 4, 1], 1),

@@ -204,6 +204,7 @@ class DownstreamSet(Block):
     source: str
     root: str
     domain: str | None = None  # of office_home and domainnet126
+    split: Literal["official", "random"] = "official"  # random: `knn.test_fraction` also where there is an official one
 
 
 class LiRA(Block):

@@ -1,11 +1,12 @@
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import random_split
 from torchvision.transforms.v2 import functional as transforms
 
 import tests.data.test_cifar as cifar_files
@@ -95,7 +96,15 @@ def cub200(root: Path, write_image: WriteImage) -> Case:
         ("train_test_split.txt", [f"{number} {train}" for number, _, _, train in sorted(CUB)]),
     ):
         (root / file).write_text("\n".join(lines) + "\n")
-    return Case(entry_of("cub200", root), ids, [0, 0, 199, 1], [False, True, True, False], images)
+    in_order_of_path = [1, 0, 3, 2]
+    case = Case(entry_of("cub200", root), ids, [0, 0, 199, 1], [False, True, True, False], images)
+    return replace(
+        case,
+        **{
+            key: [getattr(case, key)[row] for row in in_order_of_path]
+            for key in ("ids", "labels", "is_train", "images")
+        },
+    )
 
 
 @pytest.fixture
@@ -386,7 +395,7 @@ def test_the_official_split_wins(many: LabelledImages) -> None:
         assert training_part(many, knn(test_fraction)).tolist() == many.is_train.tolist()
 
 
-@pytest.mark.parametrize(("count", "test_fraction", "train"), [(50, 0.2, 40), (50, 0.4, 30), (7, 0.2, 6), (2, 0.5, 1)])
+@pytest.mark.parametrize(("count", "test_fraction", "train"), [(50, 0.2, 40), (50, 0.4, 30), (7, 0.2, 5), (2, 0.5, 1)])
 def test_without_official_split_a_share_of_the_images_is_for_training(
     count: int, test_fraction: float, train: int
 ) -> None:
@@ -396,9 +405,25 @@ def test_without_official_split_a_share_of_the_images_is_for_training(
     assert chosen.sum() == train
 
 
+@pytest.mark.parametrize("count", [11, 50, 11_788])
+def test_the_random_split_is_that_of_torchs_random_split(count: int) -> None:
+    sizes = [int(0.8 * count), count - int(0.8 * count)]
+    train, test = random_split(range(count), sizes, generator=torch.Generator().manual_seed(2))
+    chosen = training_part(unsplit(count), knn())
+    assert sorted(train.indices) == chosen.nonzero()[0].tolist()
+    assert sorted(test.indices) == (~chosen).nonzero()[0].tolist()
+
+
+def test_an_official_split_is_left_aside_where_the_entry_asks_for_a_random_one(case: Case) -> None:
+    asked = replace(case, entry=case.entry.model_copy(update={"split": "random"})).load()
+    assert asked.is_train is None
+    assert asked.ids == case.ids
+    assert asked.labels.tolist() == case.labels
+
+
 def test_the_split_depends_on_the_seed_alone_and_is_random() -> None:
     def split(seed: int, global_seed: int) -> list[bool]:
-        np.random.seed(global_seed)
+        torch.manual_seed(global_seed)
         return training_part(unsplit(50), knn(seed=seed)).tolist()
 
     assert split(2, 0) == split(2, 1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from unlearning.data.batches import ImageSplit, in_order, save_pixels
+from unlearning.data.images import evaluation_view, read_image
 from unlearning.data.manifest import Manifest, load_manifest, save_manifest
 from unlearning.data.sources import Samples, Source, digits, image_folder
 from unlearning.data.splitting import normalisation, prepare, split_samples
@@ -244,3 +245,23 @@ def test_no_validation_split_works_from_source_to_batches(
     assert seen == {part: len(split.ids) for part, split in manifest.splits.items()}
     assert seen["validation"] == 0
     assert min(seen["train"], seen["test"]) > 0
+
+
+@pytest.mark.parametrize("gigabytes", [4.0, 0.0])
+@pytest.mark.parametrize("resize", [[], [12], [12, 12], [16, 10]])
+def test_evaluation_sees_the_same_view_whether_images_are_held_or_streamed(
+    tree: Path, make_data: MakeData, make_forget: MakeForget, gigabytes: float, resize: list[int]
+) -> None:
+    data = make_data(name="image_folder", root=str(tree), resident_gb=gigabytes, eval_resize=resize)
+    prepared = prepare(image_folder.load(data), data, make_forget())
+    assert (prepared.manifest.root is None) == (gigabytes > 0)
+    for part, pixels in prepared.pixels.items():
+        save_pixels(part, pixels)
+    save_manifest(prepared.manifest)
+    manifest = load_manifest()
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (manifest.mean, manifest.std))
+    split = ImageSplit(manifest, "test", torch.device("cpu"))
+    (batch,) = split.batches(in_order(manifest.select("test"), 64))
+    files = [tree / name for name in manifest.splits["test"].ids]
+    expected = [evaluation_view(read_image(file), data.image_size, resize).float() / 255 for file in files]
+    torch.testing.assert_close(batch.images, torch.stack([(image - mean) / std for image in expected]))

@@ -13,7 +13,6 @@ from unlearning.data.manifest import Manifest, Split
 from unlearning.data.samples import kept_sample
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import KNN, DownstreamSet
-from unlearning.seeds import derive_seed
 
 SPLIT = "downstream"  # name of the one split of a downstream manifest
 
@@ -30,7 +29,7 @@ class LabelledImages:
 
 
 def load_downstream(entry: DownstreamSet) -> LabelledImages:
-    """Return the images of one entry of `downstream:`.
+    """Return the images of one entry of `downstream:`; without the official split where `split: random` asks for that.
 
     Raises InputError for an unknown source, a folder that is not there (saying which was expected and how to get the
     set), or a list that names missing images.
@@ -44,7 +43,7 @@ def load_downstream(entry: DownstreamSet) -> LabelledImages:
         raise InputError(f"{_named(entry)}: no image is listed for it below {entry.root}")
     if images.pixels is None:
         _refuse_missing(entry, images)
-    return images
+    return replace(images, is_train=None) if entry.split == "random" else images
 
 
 def bounded(images: LabelledImages, max_samples: int, seed: int) -> LabelledImages:
@@ -62,13 +61,16 @@ def bounded(images: LabelledImages, max_samples: int, seed: int) -> LabelledImag
 
 
 def training_part(images: LabelledImages, cfg: KNN) -> np.ndarray:
-    """Return which images, bool (N,), the neighbours are sought among: the official split, or 80/20 by `knn.seed`."""
+    """Return which images, bool (N,), the neighbours are sought among: the official split, or 80/20 by `knn.seed`.
+
+    The latter are those of UUEF: torch's random_split, of which the first part is rounded down.
+    """
     if images.is_train is not None:
         return images.is_train
     count = len(images.labels)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(cfg.seed)).numpy()
     chosen = np.zeros(count, dtype=bool)
-    order = np.random.default_rng(derive_seed(cfg.seed, "knn split")).permutation(count)
-    chosen[order[: round((1 - cfg.test_fraction) * count)]] = True
+    chosen[order[: int((1 - cfg.test_fraction) * count)]] = True
     return chosen
 
 

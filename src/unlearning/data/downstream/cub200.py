@@ -1,4 +1,4 @@
-"""CUB-200-2011: 11,788 birds of 200 species; official training and test images (UUEF ignores the official split)."""
+"""CUB-200-2011: 11,788 birds of 200 species; official training and test images (UUEF: `split: random`)."""
 
 from pathlib import Path
 
@@ -13,7 +13,10 @@ HOW = "unpack CUB_200_2011.tgz of its authors (Caltech) and give the folder CUB_
 
 
 def load(entry: DownstreamSet) -> LabelledImages:
-    """Read images.txt, image_class_labels.txt and train_test_split.txt, joined by the number each line begins with."""
+    """Read images.txt, image_class_labels.txt and train_test_split.txt, joined by the number each line begins with.
+
+    In order of the paths, as UUEF reads them.
+    """
     root = Path(entry.root)
     expect_folder(entry, root / "images", HOW)
     names, labels, is_train = (
@@ -24,9 +27,10 @@ def load(entry: DownstreamSet) -> LabelledImages:
         raise InputError(
             f"downstream: {entry.name}: image {incomplete[0]} of {root}/images.txt has no label or no split"
         )
+    numbers = sorted(names, key=lambda number: names[number])
     return LabelledImages(
         root / "images",
-        list(names.values()),
-        np.asarray([class_number(entry, labels[number], root / LABELS) - 1 for number in names], dtype=np.int64),
-        np.asarray([is_train[number] == "1" for number in names]),
+        [names[number] for number in numbers],
+        np.asarray([class_number(entry, labels[number], root / LABELS) - 1 for number in numbers], dtype=np.int64),
+        np.asarray([is_train[number] == "1" for number in numbers]),
     )
