@@ -184,6 +184,15 @@ def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(
             run_search(**changes)
 
 
+def test_more_trials_go_on_from_those_there_are(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, whole, runs = run_search(), search.run_once, []
+    monkeypatch.setattr(search, "run_once", lambda *arguments: runs.append(1) or whole(*arguments))
+    more = run_search(trials=3)
+    assert len(runs) == 1
+    values = [key for key in rows[0] if key != "chosen"]
+    assert [[row[key] for key in values] for row in more[:2]] == [[row[key] for key in values] for row in rows]
+
+
 def test_all_searches_every_row_of_the_table_but_controls(run_search: Search) -> None:
     run_search(methods=("rl", "pl", "head_distill"), argument="all", trials=1)
     assert "head_distill" in CONTROLS

@@ -105,7 +105,8 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     DATABASES.mkdir(parents=True, exist_ok=True)
     searched = {"lr", "epochs", *method_search(name)}
-    settings = params.model_dump(include={"seeds", "search"}) | config.model_dump(exclude=searched)
+    shared = {"seeds": params.seeds, "search": params.search.model_dump(exclude={"trials"})}  # more trials go on
+    settings = shared | config.model_dump(exclude=searched)
     models = [params.methods[name].start, *(["retrained"] if params.search.criterion in NEED_RETRAINED else [])]
     checkpoints = [checkpoint_path(model, seed) for model in models for seed in params.seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
