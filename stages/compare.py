@@ -20,7 +20,7 @@ from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
 from unlearning.over_seeds import Summary, summarise, worst_hurt
-from unlearning.params import ANOTHER, REFERENCES, Figures, Params, rows_of
+from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     summaries = compare(params, manifest)
     write_numbers(summaries, params.headline, manifest)
     draw_curves(summaries)
-    draw_pictures(params.figures, params.seeds[0], manifest)
+    draw_pictures(params, manifest)
     print(Path("metrics/report.md").read_text(encoding="utf-8"))
 
 
@@ -37,12 +37,14 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
     """Set each model beside the references of its seed, a model at a time: features of all would not fit."""
     sets = [entry.name for entry in params.downstream]
     shadows = [read_shadow(number) for number in params.lira.shadows]
-    references = {(name, seed): read_evidence(name, seed, sets) for name in REFERENCES for seed in params.seeds}
+    references: dict[tuple[str, int], Evidence] = {
+        (name, seed): read_evidence(name, seed, sets) for name in params.references for seed in params.seeds
+    }
     beside = alike(
         {
             seed: yardstick(
                 references["original", seed],
-                references["retrained", seed],
+                references.get(("retrained", seed)),
                 manifest,
                 params.idi,
                 params.cka,
@@ -92,9 +94,10 @@ def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str,
     return {name: {"0": one.metrics["test_forget_acc"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
-def draw_pictures(cfg: Figures, seed: int, manifest: Manifest) -> None:
-    names = dict.fromkeys([*REFERENCES, *cfg.models])
-    of_models = {name: read_evidence(name, seed, []).shared for name in names}
+def draw_pictures(params: Params, manifest: Manifest) -> None:
+    cfg = params.figures
+    names = dict.fromkeys([*params.references, *cfg.models])
+    of_models = {name: read_evidence(name, params.seeds[0], []).shared for name in names}
     shown = {name: shared.test for name, shared in of_models.items()}
     sample = of_models["original"]
     first = manifest.forget_classes[0]

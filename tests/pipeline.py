@@ -65,9 +65,16 @@ class Clone:
 
     def keep_methods(self, names: list[str]) -> None:
         """Take the other methods out of params.yaml."""
+        self._keep("methods", names)
+
+    def keep_references(self, names: list[str]) -> None:
+        """Take the other references out of params.yaml."""
+        self._keep("references", names)
+
+    def _keep(self, key: str, names: list[str]) -> None:
         path = self.folder / "params.yaml"
         values = yaml.safe_load(path.read_text())
-        values["methods"] = {name: values["methods"][name] for name in names}
+        values[key] = {name: values[key][name] for name in names}
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:

@@ -388,3 +388,22 @@ def test_what_is_undefined_in_one_seed_is_left_out_in_all_and_each_such_seed_nam
     reason = {"idi": "idi is left out; seed 2: too few nats; seed 7: too few nats"}
     assert [one.undefined for one in beside.values()] == [reason] * 3
     assert all("idi" not in compare_model(evidence["method"], one).metrics for one in beside.values())
+
+
+def test_without_a_retrained_model_all_that_needs_one_is_left_out_and_the_rest_stays(
+    evidence: dict[str, Evidence], compare: Callable[..., Result]
+) -> None:
+    alone = yardstick(evidence["original"], None, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    own = replace(evidence["method"], transfer={"birds": 44.0})
+    result, whole = compare_model(own, alone), compare("method")
+    assert set(whole.metrics) - set(result.metrics) == {"idi", "idi_abs", "retrain_gap"}
+    needs_one = {"idi", "cka_retrained", "js_divergence", "retrain_gap_over"}
+    assert set(whole.details) - set(result.details) == needs_one
+    assert result.metrics["knn"] == {"birds": 44.0}
+    assert "knn_gap" not in result.metrics
+    assert set(result.details["h_mean_scores"]) == {*ACCURACIES, "cka"}
+    for attack in ("linear_probe", "head_recovery", "prototype", "relearn", "retain_only", "batchnorm"):
+        without_gap = {key: value for key, value in whole.details[attack].items() if key != "gap"}
+        assert result.details[attack] == without_gap
+    shared = [key for key in result.metrics if key not in ("knn", "h_mean")]
+    assert [result.metrics[key] for key in shared] == [whole.metrics[key] for key in shared]

@@ -152,6 +152,11 @@ def test_only_what_forgets_and_keeps_utility_competes() -> None:
     assert competitors(summaries, ["better", "useless", "remembers", "forgets"]) == ["better", "forgets"]
 
 
+def test_without_a_retrained_model_utility_is_that_of_the_original() -> None:
+    summaries = {"original": summary_of(99.0, 90.0), "keeps": summary_of(0.0, 85.0), "loses": summary_of(0.0, 84.9)}
+    assert competitors(summaries, ["keeps", "loses"]) == ["keeps"]
+
+
 def with_classes(*accuracies: float | None) -> Summary:
     return Summary({}, {}, {"mean": {"test_acc_per_class": list(accuracies)}})
 

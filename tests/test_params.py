@@ -333,6 +333,23 @@ def test_the_noise_floor_is_a_row_where_there_are_two_seeds(edited: Callable[...
     single = rows_of(load_params(edited({"seeds": [5]})))
     assert single == [name for name in several if name != ANOTHER]
     assert set(single[2:]) == set(yaml.safe_load(ORIGINAL)["methods"])
+    alone = rows_of(load_params(edited({"seeds": [5, 6], "references": {"original": {"knows": "data/split"}}})))
+    assert alone == [name for name in several if name not in ("retrained", ANOTHER)]
+
+
+@pytest.mark.parametrize(
+    ("references", "message"),
+    [
+        ({"retrained": {"knows": "data/forget.json"}}, "references: the original model must be there"),
+        ({"original": {"knows": "data/forget.json"}}, r"references: original\.knows must be data/split"),
+        ({"original": {"knows": "data/split"}, "retraind": {"knows": "data/forget.json"}}, "references.*retraind"),
+    ],
+)
+def test_a_reference_is_one_of_two_and_knows_what_it_may(
+    edited: Callable[..., Path], references: dict, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        load_params(edited({"references": references}))
 
 
 def test_values_cannot_be_changed_after_loading() -> None:

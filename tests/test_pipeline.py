@@ -265,3 +265,19 @@ def test_idi_can_be_left_out(clone: Clone) -> None:
     clone.dvc("repro", "--single-item", "evaluate@ec")
     raw = json.loads(clone.read("metrics/raw/ec.json"))
     assert [raw[seed]["mutual_information"] for seed in ("0", "1")] == [{}, {}]
+
+
+def test_without_a_retrained_model_the_rest_is_reported(clone: Clone) -> None:
+    clone.keep_references(["original"])
+    assert stages_run(clone.dvc("repro")) == ["compare"]
+    rows = {path.stem: json.loads(path.read_text()) for path in (clone.folder / "metrics/models").iterdir()}
+    assert set(rows) == {"original", *METHODS}
+    assert set(rows["ec"]) == {
+        "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "cka", "h_mean", "linear_probe", "mia_auc",
+        "seconds",
+    }  # fmt: skip
+    text = clone.read("metrics/report.md")
+    assert "There is no retrained model" in text
+    assert "*retrained*" not in text
+    shutil.rmtree(clone.folder / "models/retrained")
+    assert stages_run(clone.dvc("repro", "--dry")) == []

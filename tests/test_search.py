@@ -40,9 +40,14 @@ def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
             save_checkpoint(checkpoint_path(name, seed), Checkpoint(header, build(SHAPE), modules=None))
 
     def run(
-        methods: tuple[str, ...] = ("rl",), argument: str = "rl", seeds: tuple[int, ...] = (0,), **changes: object
+        methods: tuple[str, ...] = ("rl",),
+        argument: str = "rl",
+        seeds: tuple[int, ...] = (0,),
+        references: dict[str, dict[str, str]] | None = None,
+        **changes: object,
     ) -> list[dict[str, str]]:
         values = yaml.safe_load(PARAMS.read_text()) | {"seeds": list(seeds)}
+        values["references"] = references or values["references"]
         values["search"] |= give_up_never(**changes)
         for name in methods:
             values[name] |= {"batch_size": 8, "lr": 0.02, "epochs": 1}
@@ -99,6 +104,12 @@ def test_closeness_is_to_the_retrained_model_of_the_same_seed(
     first, second = scales
     assert None not in scales
     assert first != second
+
+
+def test_closeness_without_a_retrained_model_is_refused(run_search: Search) -> None:
+    references = {"original": {"knows": "data/split"}}
+    with pytest.raises(InputError, match=r"search\.criterion: closeness needs a retrained model among `references`"):
+        run_search(criterion="closeness", references=references)
 
 
 def test_the_other_criteria_need_no_retrained_model(run_search: Search) -> None:

@@ -56,8 +56,8 @@ class Yardstick:
     """What every model is set beside."""
 
     original: Evidence
-    retrained: Evidence
-    recovered: float  # head recovery of the retrained model, percent
+    retrained: Evidence | None  # None: nobody trained one
+    floor: dict[str, Any]  # what attacks give back in the retrained model; empty without one
     manifest: Manifest
     idi: IDI
     cka: CKA
@@ -73,13 +73,21 @@ class Result:
 
 
 def yardstick(
-    original: Evidence, retrained: Evidence, manifest: Manifest, idi: IDI, cka: CKA, rmia: RMIA, shadows: list[Shadow]
+    original: Evidence,
+    retrained: Evidence | None,
+    manifest: Manifest,
+    idi: IDI,
+    cka: CKA,
+    rmia: RMIA,
+    shadows: list[Shadow],
 ) -> Yardstick:
-    """Return what every model of a seed is set beside, with what is computed once for all of them."""
-    undefined = undefined_idi(original, retrained, idi)
-    return Yardstick(
-        original, retrained, head_recovery(retrained, original), manifest, idi, cka, rmia, shadows, undefined
-    )
+    """Return what every model of a seed is set beside, with what is computed once for all of them.
+
+    Without a retrained model everything that needs one is left out.
+    """
+    undefined = undefined_idi(original, retrained, idi) if retrained else {}
+    floor = comes_back(retrained, original) if retrained else {}
+    return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
 
 
 def alike(beside: dict[int, Yardstick]) -> dict[int, Yardstick]:
@@ -107,13 +115,15 @@ def undefined_idi(original: Evidence, retrained: Evidence, cfg: IDI) -> dict[str
 def compare_model(own: Evidence, beside: Yardstick) -> Result:
     """Return all numbers of one model of one seed; those that are undefined are left out, the notes say why."""
     alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
-    percentages, gold = comparable(own), comparable(beside.retrained)
+    percentages, near = comparable(own), closeness(own, beside)
     metrics: Metrics = {key: percentages[key] for key in ACCURACIES}
     metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
     metrics |= {key: information[key] for key in ("idi", "idi_abs") if key in information}
     metrics |= transfer
     scores = normalised_scores(metrics, transfer.get("knn_gap"))
-    metrics |= {"h_mean": h_mean(scores), "retrain_gap": retrain_gap(percentages, gold)}
+    metrics["h_mean"] = h_mean(scores)
+    if near:
+        metrics["retrain_gap"] = near.pop("retrain_gap")
     metrics |= {key: percentages[key] for key in ("linear_probe", "mia_auc") if key in percentages}
     if "seconds" in own.cost:
         metrics["seconds"] = float(own.cost["seconds"])
@@ -122,10 +132,9 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
         **alignment,
         **attack_numbers(own, beside),
         **({"idi": {key: value for key, value in information.items() if key not in metrics}} if information else {}),
-        "js_divergence": js_divergence(own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits),
-        "retrain_gap_over": sorted(set(percentages) & set(gold)),
+        **near,
         "h_mean_scores": scores,
-        "cost": relative_cost(own.cost, beside.retrained.cost),
+        "cost": relative_cost(own.cost, beside.retrained.cost if beside.retrained else {}),
         **{key: own.raw[key] for key in AS_MEASURED},
         "collapsed": bool(collapsed),
         "notes": collapsed + idi_notes(information) + h_mean_notes(scores),
@@ -137,10 +146,12 @@ def cka_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return CKA of the test forget set to the original and the retrained model per layer, and by every estimator."""
     layers, original = own.shared.layers, beside.original.shared.layers
     estimate = ESTIMATORS[beside.cka.estimator]
-    retrained = beside.retrained.shared.layers
+    others = {"cka_layers": beside.original} | ({"cka_retrained": beside.retrained} if beside.retrained else {})
     return {
-        "cka_layers": {layer: estimate(original[layer], values) for layer, values in layers.items()},
-        "cka_retrained": {layer: estimate(retrained[layer], values) for layer, values in layers.items()},
+        **{
+            key: {layer: estimate(other.shared.layers[layer], values) for layer, values in layers.items()}
+            for key, other in others.items()
+        },
         "cka_estimators": {
             name: other(original[PENULTIMATE], layers[PENULTIMATE]) for name, other in ESTIMATORS.items()
         },
@@ -149,22 +160,31 @@ def cka_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
 
 def attack_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return what brings the classes back, with its gap to the same attack on the retrained model where it has one."""
-    retrained = beside.retrained.raw
-    probes, gold = own.raw["linear_probe"], retrained["linear_probe"]
-    recovered = head_recovery(own, beside.original)
+    back = comes_back(own, beside.original)
     numbers: dict[str, Any] = {
-        "linear_probe": probes | {"gap": probes["all"]["forget"] - gold["all"]["forget"]},
-        "head_recovery": {"forget": recovered, "gap": recovered - beside.recovered},
-        **{name: own.raw[name] | {"gap": curve_gap(own.raw[name], retrained[name])} for name in CURVES},
-        **{name: own.raw[name] | {"gap": own.raw[name]["forget"] - retrained[name]["forget"]} for name in REVIVALS},
-        "membership": own.raw["membership"],
+        "linear_probe": own.raw["linear_probe"],
+        "head_recovery": {"forget": back["head_recovery"]},
+        **{name: own.raw[name] for name in (*CURVES, *REVIVALS)},
     }
-    return numbers | shadow_attacks(own.shared, beside)
+    numbers = {
+        name: one | ({"gap": above(back[name], beside.floor[name])} if beside.floor else {})
+        for name, one in numbers.items()
+    }
+    return numbers | {"membership": own.raw["membership"]} | shadow_attacks(own.shared, beside)
 
 
-def curve_gap(own: dict[str, Any], retrained: dict[str, Any]) -> dict[str, float]:
-    """Return how much more forget accuracy comes back than in the retrained model, for each number of images."""
-    return {shots: value - retrained["forget"][shots] for shots, value in own["forget"].items()}
+def comes_back(own: Evidence, original: Evidence) -> dict[str, Any]:
+    """Return {attack: test forget accuracy that it gives back, or {number of images: that}}, percent."""
+    return {
+        "linear_probe": own.raw["linear_probe"]["all"]["forget"],
+        "head_recovery": head_recovery(own, original),
+        **{name: own.raw[name]["forget"] for name in (*CURVES, *REVIVALS)},
+    }
+
+
+def above(own: Any, floor: Any) -> Any:
+    """Return how much more comes back than in the retrained model, in points: a number, or one a number of images."""
+    return {shots: value - floor[shots] for shots, value in own.items()} if isinstance(own, dict) else own - floor
 
 
 def head_recovery(own: Evidence, original: Evidence) -> float:
@@ -207,10 +227,24 @@ def comparable(evidence: Evidence) -> dict[str, float]:
     return numbers | {f"knn.{name}": value for name, value in evidence.transfer.items()}
 
 
+def closeness(own: Evidence, beside: Yardstick) -> dict[str, Any]:
+    """Return the distances to the retrained model, and what the mean gap is over; nothing without such a model."""
+    if beside.retrained is None:
+        return {}
+    percentages, gold = comparable(own), comparable(beside.retrained)
+    return {
+        "retrain_gap": retrain_gap(percentages, gold),
+        "js_divergence": js_divergence(own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits),
+        "retrain_gap_over": sorted(set(percentages) & set(gold)),
+    }
+
+
 def knn_numbers(own: Evidence, beside: Yardstick) -> Metrics:
     """Return {"knn": {set: percent}, "knn_gap": {set: points from retrained}}; nothing where there is no set."""
     if not own.transfer:
         return {}
+    if beside.retrained is None:
+        return {"knn": own.transfer}
     gold = beside.retrained.transfer
     return {"knn": own.transfer, "knn_gap": {name: abs(value - gold[name]) for name, value in own.transfer.items()}}
 
@@ -220,7 +254,7 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
 
     The estimate is the one that params.yaml chooses; nothing where no information was measured, or IDI is undefined.
     """
-    if not own.raw["mutual_information"] or "idi" in beside.undefined:
+    if not own.raw["mutual_information"] or "idi" in beside.undefined or beside.retrained is None:
         return {}
     estimate = beside.idi.estimate
     model, first, gold = (nats_of(one, estimate) for one in (own, beside.original, beside.retrained))

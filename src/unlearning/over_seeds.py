@@ -110,9 +110,14 @@ def differ(first: list[float], second: list[float]) -> bool:
     return bool(ttest_1samp(differences, 0.0).pvalue < LEVEL)
 
 
+def gold_of(summaries: Mapping[str, Summary]) -> str:
+    """Return the model whose utility the others should keep: the retrained one, or the original where there is none."""
+    return "retrained" if "retrained" in summaries else "original"
+
+
 def competitors(summaries: dict[str, Summary], methods: list[str]) -> list[str]:
-    """Return which of the methods forget (FA) and keep utility (TRA beside the retrained model's)."""
-    gold = summaries["retrained"].metrics["test_retain_acc"]
+    """Return which of the methods forget (FA) and keep utility (TRA beside the retrained, or the original, model's)."""
+    gold = summaries[gold_of(summaries)].metrics["test_retain_acc"]
     return [
         name
         for name in methods

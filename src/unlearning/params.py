@@ -275,6 +275,10 @@ class Search(Block):
     forget_weight: Positive
 
 
+class Known(Block):
+    knows: str
+
+
 class Params(Block):
     """The blocks that every run shares; each method's own block is read by `method_config`."""
 
@@ -285,6 +289,7 @@ class Params(Block):
     model: Model
     original: Reference
     retrained: Reference
+    references: dict[Literal["original", "retrained"], Known]
     train: Train
     pretrain_ec: PretrainEC
     methods: dict[str, Start]
@@ -313,6 +318,16 @@ class Params(Block):
         if len(set(seeds)) < len(seeds):
             raise ValueError("each seed is a repetition of its own; give different ones")
         return seeds
+
+    @field_validator("references")
+    @classmethod
+    def _references_know_what_they_may(cls, references: dict[str, Known]) -> dict[str, Known]:
+        if "original" not in references:
+            raise ValueError("the original model must be there; only the retrained one can be left out")
+        for name, known in references.items():
+            if known.knows != KNOWS[name]:
+                raise ValueError(f"{name}.knows must be {KNOWS[name]}: what it may depend on is not a choice")
+        return references
 
     @field_validator("methods")
     @classmethod
@@ -349,7 +364,7 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _named_models_are_rows(self) -> "Params":
-        rows = [*REFERENCES, *self.methods]
+        rows = [*self.references, *self.methods]
         named = [("headline", self.headline), *(("figures.models", name) for name in self.figures.models)]
         for key, name in named:
             if name not in rows:
@@ -358,14 +373,16 @@ class Params(Block):
         return self
 
 
+KNOWS = {"original": "data/split", "retrained": "data/forget.json"}  # what training a reference depends on
 REFERENCES = ("original", "retrained")
 ANOTHER = "another_retrained"  # the row of the noise floor: the next seed's retrained model beside this seed's
 CONTROLS = ("head_distill", "fresh_head")  # methods that leave the original's backbone as it is: to test the scores by
 
 
 def rows_of(params: Params) -> list[str]:
-    """Return the models of the table in its order; the noise floor needs two seeds."""
-    return [*REFERENCES, *([ANOTHER] if len(params.seeds) > 1 else []), *params.methods]
+    """Return the models of the table in its order; the noise floor needs a retrained model and two seeds."""
+    floor = [ANOTHER] if "retrained" in params.references and len(params.seeds) > 1 else []
+    return [*params.references, *floor, *params.methods]
 
 
 def known_methods() -> list[str]:

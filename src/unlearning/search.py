@@ -62,6 +62,8 @@ def main() -> None:
     for name in names:
         if name not in params.methods:
             raise InputError(f"methods: {name!r} is no row of params.yaml; add it with what it starts from")
+    if params.search.criterion in NEED_RETRAINED and "retrained" not in params.references:
+        raise InputError(f"search.criterion: {params.search.criterion} needs a retrained model among `references`")
     if not len(manifest.select("validation", "forget")):
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
     for name, config in configs.items():

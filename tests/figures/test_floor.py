@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import DROPPED
 from tests.figures.summaries import summary
-from unlearning.figures.floor import ONE_SEED, SHOWN, distances, floor_table, within
+from unlearning.figures.floor import NO_RETRAINED, ONE_SEED, SHOWN, distances, floor_table, within
 from unlearning.params import ANOTHER
 
 UNIT = {
@@ -98,6 +98,10 @@ def test_a_number_that_the_other_retrained_model_lacks_decides_nothing() -> None
     models = models_of(UNIT | {"idi_abs": DROPPED}, near=UNIT | {"idi_abs": 9.0})
     assert within(models) == "Within the noise floor in every column: near."
     assert SHOWN["idi_abs"].heading not in floor_table(models)
+
+
+def test_without_a_retrained_model_there_is_a_sentence_in_its_place() -> None:
+    assert floor_table({"original": summary(1), "cu": summary(1)}) == NO_RETRAINED
 
 
 def test_with_one_seed_there_is_a_sentence_in_its_place() -> None:

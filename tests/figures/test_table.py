@@ -84,10 +84,12 @@ def test_one_seed_has_no_deviation_no_bold_and_one_sentence() -> None:
         assert "±" not in table
         assert "**" not in table
         assert table.count(ONE_SEED) == 1
-        assert BOLD not in table
+        assert "Bold:" not in table
     assert cells(main_table(models_of(seeds=1, cu={"cka": 43.21})))["cu"]["CKA ↓"] == "43.2"
     assert ONE_SEED not in main_table(models_of(cu={}))
-    assert main_table(models_of(cu={})).count(BOLD) == 1
+    assert main_table(models_of(cu={})).count(BOLD.format(gold="retrained")) == 1
+    without = {name: one for name, one in models_of(cu={}).items() if name not in ("retrained", ANOTHER)}
+    assert main_table(without).count(BOLD.format(gold="original")) == 1
 
 
 def test_bold_is_the_best_of_what_forgets_and_keeps_utility_and_never_a_reference_or_a_control() -> None:

@@ -20,11 +20,18 @@ INTRODUCTION = (
     "Each number is a distance to the retrained model over that of *another* retrained model (the next seed's): 1 is "
     "as near as one retraining is to the other, and nothing can be said to be nearer; up to 1 in bold."
 )
+NO_RETRAINED = (
+    "There is no retrained model (`references:` of params.yaml): IDI, the gaps, the JS divergence and the noise floor "
+    "need one and are left out, and H-Mean is over the other scores. What attacks give back says most beside the "
+    "original's row.\n"
+)
 ONE_SEED = "With one seed there is no other retrained model: give `seeds:` two or more.\n"
 
 
 def floor_table(models: Models) -> str:
-    """Return the table with its introduction; a sentence where there is one seed."""
+    """Return the table with its introduction; a sentence where there is one seed, or no retrained model."""
+    if "retrained" not in models:
+        return NO_RETRAINED
     if ANOTHER not in models:
         return ONE_SEED
     unit, others = apart(models)

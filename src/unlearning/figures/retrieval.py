@@ -15,14 +15,12 @@ from unlearning.figures.pictures import test_pictures
 from unlearning.figures.style import BLUE, VERMILION, save
 from unlearning.seeds import derive_seed
 
-Features = dict[str, Tensor]  # model: (n, d), of the same test samples; "retrained" among them
+Features = dict[str, Tensor]  # model: (n, d), of the same test samples
 INCH = 0.62  # of a cell; everything below is in cells
 SIDE = 0.92  # of a picture
 ROW, GAP = 1.22, 0.25  # height of a row with its names; space between queries and after the query's picture
-TITLE = (
-    "Nearest test images by cosine of the penultimate features\n"
-    "solid blue: the retrained model retrieves it too; dashed red: it does not"
-)
+TITLE = "Nearest test images by cosine of the penultimate features\n"
+FRAMES = "solid blue: the {gold} model retrieves it too; dashed red: it does not"
 LEFT, TOP = 1.5, 0.9  # room for the models' names, and for the title
 
 
@@ -38,17 +36,18 @@ def draw_retrieval(
     """Draw a block a query into a PNG: a row a model with the query and its nearest test images, named by class.
 
     labels and positions (within the test split): int64 (n,); queries: numbers of samples among the n. A solid blue
-    frame marks what the retrained model retrieves too, a dashed red one what it does not.
+    frame marks what the retrained model (without one: the original) retrieves too, a dashed red one what it does not.
     """
+    reference = "retrained" if "retrained" in features else "original"
     width = LEFT + neighbours + 1 + 2 * GAP
     height = TOP + len(queries) * (ROW * len(features) + GAP)
     figure = Figure(figsize=(INCH * width, INCH * height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    axes.text(width / 2, 0.1, TITLE, fontsize=8, ha="center", va="top")
+    axes.text(width / 2, 0.1, TITLE + FRAMES.format(gold=reference), fontsize=8, ha="center", va="top")
     top = TOP
     for query in queries:
-        gold = set(nearest(features["retrained"], query, neighbours))
+        gold = set(nearest(features[reference], query, neighbours))
         for model, values in features.items():
             found = nearest(values, query, neighbours)
             pictures = test_pictures(manifest, positions[[query, *found]].tolist())
@@ -57,7 +56,7 @@ def draw_retrieval(
                 left = LEFT + cell + (GAP if cell else 0)
                 name = manifest.classes[int(labels[sample])]
                 _draw_picture(axes, picture, name if cell else f"query: {name}", left, top)
-                if cell and model != "retrained":
+                if cell and model != reference:
                     _frame(axes, left, top, agrees=sample in gold)
             top += ROW
         top += GAP

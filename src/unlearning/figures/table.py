@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from unlearning.over_seeds import Summary, best_of, competitors, flat
+from unlearning.over_seeds import Summary, best_of, competitors, flat, gold_of
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
 Better = Literal["low", "high", "zero"]
@@ -59,7 +59,7 @@ LEGEND = {
 }
 ONE_SEED = "One seed: each number is a single draw; give `seeds:` several to see which differences are more than luck."
 BOLD = (
-    "Bold: the best of the methods that forget (FA at most 1 %) and keep utility (TRA within 5 points of retrained's), "
+    "Bold: the best of the methods that forget (FA at most 1 %) and keep utility (TRA within 5 points of {gold}'s), "
     "and each of them that a paired t-test over the seeds (5 %) cannot tell from it; controls are left out."
 )
 
@@ -72,7 +72,8 @@ def main_table(models: Mapping[str, Summary]) -> str:
     rows = {name: _main_row(one, columns, {key for key in bold if name in bold[key]}) for name, one in models.items()}
     table = markdown_table(rows, columns)
     legend = [f"{mark} {text}" for mark, text in LEGEND.items() if mark in table]
-    return table + "".join(f"\n{line}\n" for line in [*legend, BOLD if several else ONE_SEED])
+    last = BOLD.format(gold=gold_of(models)) if several else ONE_SEED
+    return table + "".join(f"\n{line}\n" for line in [*legend, last])
 
 
 def attack_table(models: Mapping[str, Summary]) -> str:
@@ -129,7 +130,7 @@ def _several(models: Mapping[str, Summary]) -> bool:
 
 def _main_row(one: Summary, columns: Columns, bold: set[str]) -> dict[str, str | None]:
     means, stds = flat(one.metrics), flat(one.spread)
-    means["js_divergence"], stds["js_divergence"] = one.mean["js_divergence"], one.std.get("js_divergence")
+    means["js_divergence"], stds["js_divergence"] = one.mean.get("js_divergence"), one.std.get("js_divergence")
     row = {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
     for key, gap in one.metrics.get("knn_gap", {}).items():
         row[f"knn.{key}"] = f"{row[f'knn.{key}']} ({gap:.1f})"
