@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro search test lint clean
+.PHONY: repro search erase test lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -20,6 +20,13 @@ repro: .venv/installed
 # e.g. make search METHOD=cu, or METHOD=all: chooses lr and epochs on the validation split; an interrupted search goes on
 search: .venv/installed
 	@python -m unlearning.search $(METHOD)
+
+# e.g. make erase METHOD=ec: from your own checkpoint, without retraining (docs/erase.md)
+erase: .venv/installed
+	@python -m unlearning.erase $(METHOD)
+	@dvc repro train@original
+	@python -m unlearning.forecast
+	dvc repro
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -20,7 +20,7 @@ from unlearning.files import write_atomically
 from unlearning.params_file import PARAMS
 
 SCENARIOS = Path("scenarios")
-REPLACED_WHOLE = ("model.kwargs", "methods")  # mappings whose keys are the user's own
+REPLACED_WHOLE = ("model.kwargs", "references", "methods")  # mappings whose keys are the user's own
 
 
 def main() -> None:
@@ -44,14 +44,20 @@ def scenario_file(name: str) -> Path:
 
 
 def apply_scenario(scenario: Path, params: Path) -> list[str]:
-    """Write the values into params.yaml; returns a line "key: old -> new" for each that changed.
+    """Write a scenario's values into params.yaml; see `write_values`."""
+    return write_values(_load(YAML(), scenario), str(scenario), params)
 
-    Nothing is written when a key is not in params.yaml or the result is not valid: InputError names the key.
+
+def write_values(new: dict[str, Any], source: str, params: Path) -> list[str]:
+    """Write values into params.yaml, comments kept; returns a line "key: old -> new" for each that changed.
+
+    source: where they come from, for messages. Nothing is written when a key is not in params.yaml or the result is not
+    valid: InputError names the key.
     """
     yaml = YAML()
     yaml.width = 10**6  # never breaks a line with its comment
-    values, new = _load(yaml, params), _load(yaml, scenario)
-    changed = merge(values, new, scenario)
+    values = _load(yaml, params)
+    changed = merge(values, new, source)
     text = io.StringIO()
     yaml.dump(values, text)
 
@@ -60,21 +66,21 @@ def apply_scenario(scenario: Path, params: Path) -> list[str]:
         try:
             check(temporary)
         except InputError as error:
-            raise InputError(str(error).replace(str(temporary), str(scenario))) from None
+            raise InputError(str(error).replace(str(temporary), source)) from None
 
     write_atomically(params, write)
     return changed
 
 
-def merge(values: dict[str, Any], new: dict[str, Any], scenario: Path, prefix: str = "") -> list[str]:
+def merge(values: dict[str, Any], new: dict[str, Any], source: str, prefix: str = "") -> list[str]:
     """Put the new values into `values`, in place; mappings are merged, everything else is replaced."""
     changed = []
     for key, value in new.items():
         name = f"{prefix}{key}"
         if key not in values:
-            raise InputError(f"{scenario}: {name} is no key of params.yaml{did_you_mean(str(key), list(values))}")
+            raise InputError(f"{source}: {name} is no key of params.yaml{did_you_mean(str(key), list(values))}")
         if isinstance(value, dict) and isinstance(values[key], dict) and name not in REPLACED_WHOLE:
-            changed += merge(values[key], value, scenario, f"{name}.")
+            changed += merge(values[key], value, source, f"{name}.")
         elif values[key] != value:
             changed.append(f"{name}: {_short(values[key])} -> {_short(value)}")
             replace_value(values, key, value)
@@ -154,6 +160,9 @@ def _load(yaml: YAML, path: Path) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
+    """Return a value for a message; of a mapping of mappings (methods, references) the names alone."""
+    if isinstance(value, dict) and value and all(isinstance(below, dict) for below in value.values()):
+        return str(list(value))
     return "" if value is None else str(list(value)) if isinstance(value, list) else str(value)
 
 

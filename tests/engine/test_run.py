@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -319,3 +320,23 @@ def test_images_of_a_surrogate_stand_in_for_the_retain_set(
     assert all(len(seen.unique()) == 16 for seen in passes)
     assert torch.cat(passes).unique().tolist() == list(range(20))
     assert runs[0].progress.samples == runs[1].progress.samples == 4 * 3 * 2 * FOUR.batch_size
+
+
+def test_a_rehearsal_tells_the_steps_and_about_the_time_of_the_whole_run(make_run: MakeRun) -> None:
+    rehearsed = make_run(folder="rehearsal")
+    told = rehearsed.rehearse(plain(rehearsed, FOUR), 3)
+    assert rehearsed.progress.step == 3
+    whole = make_run(folder="whole")
+    assert told.steps == whole.drive(plain(whole, FOUR)).step
+    assert told.seconds == told.before + told.step * told.steps
+    assert told.step > 0
+    assert not list(Path("rehearsal").glob("*"))
+
+
+def test_a_rehearsal_counts_what_is_done_before_the_first_step(make_run: MakeRun) -> None:
+    def program(run: Run) -> Iterator[Tensor]:
+        time.sleep(0.3)
+        yield from plain(run)
+
+    run = make_run()
+    assert run.rehearse(program(run), 2).before > 0.3

@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,19 @@ from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
 
 SCAN_BATCH = 512  # images
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a program probably takes on this machine, in its first phase."""
+
+    before: float  # seconds until the first step: statistics of the data, teachers
+    step: float  # seconds of one optimiser step
+    steps: int  # optimiser steps of the phase
+
+    @property
+    def seconds(self) -> float:
+        return self.before + self.step * self.steps
 
 
 class Run:
@@ -214,6 +229,19 @@ class Run:
                 program.close()
         self.model.eval()
         return self.progress
+
+    def rehearse(self, program: Iterator[Tensor], count: int) -> Rehearsal:
+        """Run the first `count` steps of a program, two or more, to see how long it takes; the model is spoilt."""
+        started, moments = time.monotonic(), []
+        for loss in islice(program, count):
+            moments.append(time.monotonic())
+            self._step(loss)
+            self.launch.synchronise()
+        ended = time.monotonic()
+        if isinstance(program, Generator):
+            program.close()
+        between = [later - earlier for earlier, later in pairwise([*moments, ended])]
+        return Rehearsal(moments[0] - started, median(between[1:] or between), self._phase_steps)
 
     def cost(self) -> dict[str, float | str]:
         """Return what the run took: time (s, validation and saving left out), steps, images, memory (GB), machine."""
