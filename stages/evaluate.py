@@ -18,7 +18,7 @@ from unlearning.errors import run_stage
 from unlearning.evaluation.attacks import prototype_curves, target
 from unlearning.evaluation.batchnorm import after_recalibration
 from unlearning.evaluation.forward_pass import forward_pass
-from unlearning.evaluation.information import ESTIMATORS, measure_layers
+from unlearning.evaluation.information import ESTIMATORS, measure_layers, too_few
 from unlearning.evaluation.loss_barrier import predictors, retained_batches
 from unlearning.evaluation.numbers import (
     accuracies,
@@ -116,6 +116,7 @@ def measure(
         is_forget = torch.from_numpy(np.isin(sample, forget)).long()
         raw["mutual_information"] = measure_layers(model, on_train.maps, is_forget, critics, where.device)
         raw["label_entropy"] = label_entropy(is_forget)
+        raw["too_few"] = [reason for reason in [too_few(is_forget)] if reason and measured]
 
     save_shared(shared_of(passes, cfg.shared_samples, cfg.seed), folder / FEATURES)
     write_json(folder / RAW, {"layers": [*layers, PENULTIMATE], **raw})

@@ -71,6 +71,7 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
         "layers": LAYERS,
         "mutual_information": {layer: trials(nats) for layer, nats in zip(LAYERS, information, strict=False)},
         "label_entropy": math.log(2),
+        "too_few": [],
         "train_acc_per_class": [95.0, 10.0, 85.0, 90.0],
         "test_acc_per_class": [20.0, 80.0 - seed, None, 60.0 - seed],
         "linear_probe": {"all": probe, "small": probe, "layers": dict.fromkeys(LAYERS, probe)},
@@ -407,3 +408,39 @@ def test_without_a_retrained_model_all_that_needs_one_is_left_out_and_the_rest_s
         assert result.details[attack] == without_gap
     shared = [key for key in result.metrics if key not in ("knn", "h_mean")]
     assert [result.metrics[key] for key in shared] == [whole.metrics[key] for key in shared]
+
+
+@pytest.mark.parametrize(("estimator", "least"), [("full", 2), ("minibatch", 2), ("debiased", 4)])
+def test_cka_of_too_few_images_is_blank_with_its_reason_and_all_else_is_there(
+    evidence: dict[str, Evidence], estimator: str, least: int
+) -> None:
+    def compared(count: int) -> Result:
+        few = {name: replace(one, shared=with_forget_images(one.shared, count)) for name, one in evidence.items()}
+        cka = CKA(estimator=estimator)
+        beside = yardstick(few["original"], few["retrained"], MANIFEST, SETTINGS, cka, RELATIVE, [])
+        return compare_model(few["method"], beside)
+
+    enough, short = compared(least), compared(least - 1)
+    assert "cka" in enough.metrics
+    assert set(enough.metrics) - set(short.metrics) == {"cka"}
+    assert "cka" not in short.details["h_mean_scores"]
+    assert short.details["cka_layers"] == short.details["cka_retrained"] == dict.fromkeys(LAYERS)
+    assert short.details["notes"][0].startswith(f"cka needs {least} test images to forget ({estimator})")
+    assert not [note for note in enough.details["notes"] if note.startswith("cka")]
+
+
+def with_forget_images(shared: Shared, count: int) -> Shared:
+    return replace(
+        shared,
+        layers={layer: values[:count] for layer, values in shared.layers.items()},
+        test_forget_logits=shared.test_forget_logits[:count],
+        test_forget_labels=shared.test_forget_labels[:count],
+    )
+
+
+def test_what_had_too_few_images_is_noted(evidence: dict[str, Evidence], compare: Callable[..., Result]) -> None:
+    raw = evidence["method"].raw | {"mutual_information": {}, "too_few": ["idi needs more"]}
+    evidence["method"] = replace(evidence["method"], raw=raw)
+    result = compare("method")
+    assert result.details["notes"] == ["idi needs more"]
+    assert "idi" not in result.metrics

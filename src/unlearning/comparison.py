@@ -12,7 +12,7 @@ from torch import Tensor
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import PENULTIMATE, Shared
-from unlearning.metrics.cka import ESTIMATORS
+from unlearning.metrics.cka import ESTIMATORS, LEAST, cka_or_none
 from unlearning.metrics.closeness import js_divergence, retrain_gap
 from unlearning.metrics.collapse import Diagnostics, spread
 from unlearning.metrics.h_mean import h_mean, normalised_scores, vanishing
@@ -117,7 +117,8 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
     alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
     percentages, near = comparable(own), closeness(own, beside)
     metrics: Metrics = {key: percentages[key] for key in ACCURACIES}
-    metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
+    if alignment["cka_layers"][PENULTIMATE] is not None:
+        metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
     metrics |= {key: information[key] for key in ("idi", "idi_abs") if key in information}
     metrics |= transfer
     scores = normalised_scores(metrics, transfer.get("knn_gap"))
@@ -137,7 +138,9 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
         "cost": relative_cost(own.cost, beside.retrained.cost if beside.retrained else {}),
         **{key: own.raw[key] for key in AS_MEASURED},
         "collapsed": bool(collapsed),
-        "notes": collapsed + idi_notes(information) + h_mean_notes(scores),
+        "notes": [*own.raw["too_few"], *cka_notes(own, beside.cka), *collapsed]
+        + idi_notes(information)
+        + h_mean_notes(scores),
     }
     return Result(metrics, details)
 
@@ -145,16 +148,16 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
 def cka_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return CKA of the test forget set to the original and the retrained model per layer, and by every estimator."""
     layers, original = own.shared.layers, beside.original.shared.layers
-    estimate = ESTIMATORS[beside.cka.estimator]
     others = {"cka_layers": beside.original} | ({"cka_retrained": beside.retrained} if beside.retrained else {})
     return {
         **{
-            key: {layer: estimate(other.shared.layers[layer], values) for layer, values in layers.items()}
+            key: {
+                layer: cka_or_none(beside.cka.estimator, other.shared.layers[layer], values)
+                for layer, values in layers.items()
+            }
             for key, other in others.items()
         },
-        "cka_estimators": {
-            name: other(original[PENULTIMATE], layers[PENULTIMATE]) for name, other in ESTIMATORS.items()
-        },
+        "cka_estimators": {name: cka_or_none(name, original[PENULTIMATE], layers[PENULTIMATE]) for name in ESTIMATORS},
     }
 
 
@@ -280,6 +283,12 @@ def nats_of(evidence: Evidence, estimate: str) -> Trials:
     """Return {layer: [nats, one a trial]} by one estimate, "held_out" or "train"."""
     measured = evidence.raw["mutual_information"]
     return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
+
+
+def cka_notes(own: Evidence, cfg: CKA) -> list[str]:
+    """Return why CKA is left out, where it is."""
+    count, least = len(own.shared.test_forget_labels), LEAST[cfg.estimator]
+    return [] if count >= least else [f"cka needs {least} test images to forget ({cfg.estimator}); there is {count}"]
 
 
 def idi_notes(information: dict[str, Any]) -> list[str]:

@@ -340,3 +340,14 @@ def test_a_rehearsal_counts_what_is_done_before_the_first_step(make_run: MakeRun
 
     run = make_run()
     assert run.rehearse(program(run), 2).before > 0.3
+
+
+def test_a_single_image_that_batchnorm_cannot_normalise_is_one_clear_line(make_run: MakeRun) -> None:
+    def program(run: Run) -> Iterator[Tensor]:
+        network = run.optimise(run.model, FOUR)
+        for batch in run.batches("all", FOUR):
+            yield network(batch.images[:1]).mean()
+
+    run = make_run()
+    with pytest.raises(InputError, match="test: BatchNorm cannot normalise a batch of a single image"):
+        run.drive(program(run))

@@ -109,6 +109,7 @@ def test_everything_is_measured_and_the_shared_features_are_those_of_the_named_l
         "layers", "forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc", "train_acc_per_class",
         "test_acc_per_class", "collapse", "calibration_error", "linear_probe", "membership", "prototype",
         "relearn", "retain_only", "batchnorm", "predictors", "mutual_information", "label_entropy",
+        "too_few",
     }  # fmt: skip
     assert [list(numbers[attack]["forget"]) for attack in ("prototype", "relearn")] == [["1"], ["1"]]
     assert set(numbers["relearn"]["chosen"]["1"]) == {"start", "lr"}

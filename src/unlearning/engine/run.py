@@ -35,6 +35,7 @@ from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
 
 SCAN_BATCH = 512  # images
+SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's BatchNorm on one image of one pixel
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,13 @@ class Run:
         try:
             for loss in program:
                 self._step(loss)
+        except ValueError as error:
+            if SINGLE_VALUE not in str(error):
+                raise
+            raise InputError(
+                f"{self.name}: BatchNorm cannot normalise a batch of a single image; add images of the classes to "
+                "forget, or choose a method that shows the model no batch of them alone"
+            ) from None
         finally:
             if isinstance(program, Generator):  # ends its progress bar before an error is printed
                 program.close()

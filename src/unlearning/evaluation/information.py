@@ -11,6 +11,7 @@ from unlearning.metrics.info_nce import info_nce_information
 from unlearning.metrics.mutual_information import Estimate
 from unlearning.params import MutualInformation
 
+LEAST = 10  # images of each kind, forget and retain: with fewer a critic says nothing
 Measure = Callable[[nn.Module, str, Tensor, Tensor, MutualInformation, torch.device], list[Estimate]]
 
 
@@ -49,10 +50,21 @@ def measure_layers(
 ) -> dict[str, list[dict[str, float]]]:
     """Return {layer: [{"held_out": nats, "train": nats}, one per trial]}.
 
-    features: of each layer, raw outputs or pooled, as the estimator's `on_maps` says; labels (n,): 1 = forget.
+    features: of each layer, raw outputs or pooled, as the estimator's `on_maps` says; labels (n,): 1 = forget. Nothing
+    where there are too few of one kind, as `too_few` says.
     """
+    if too_few(labels):
+        return {}
     measure = ESTIMATORS[cfg.estimator].measure
     return {
         layer: [vars(estimate) for estimate in measure(model, layer, values, labels, cfg, device)]
         for layer, values in features.items()
     }
+
+
+def too_few(labels: Tensor) -> str | None:
+    """Return why no information is measured on images of these labels (n,), 1 = forget; None where it is."""
+    fewest = min(int((labels == kind).sum()) for kind in (0, 1))
+    if fewest >= LEAST:
+        return None
+    return f"idi needs {LEAST} training images to forget and as many retained ones; there are {fewest}"

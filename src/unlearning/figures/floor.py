@@ -69,9 +69,10 @@ def distances(one: Summary) -> dict[str, float]:
 def _of_seed(seed: Mapping[str, Any]) -> dict[str, float]:
     metrics = seed["metrics"]
     found = {key: metrics[key] for key in ("retrain_gap", "idi_abs") if key in metrics}
+    last = list(seed["cka_retrained"].values())[-1]
+    found |= {} if last is None else {"cka_retrained": 100 - last}
     return found | {
         "js_divergence": seed["js_divergence"],
-        "cka_retrained": 100 - list(seed["cka_retrained"].values())[-1],
         "linear_probe": abs(seed["linear_probe"]["gap"]),
         "head_recovery": abs(seed["head_recovery"]["gap"]),
     }

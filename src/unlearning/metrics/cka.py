@@ -21,7 +21,7 @@ def linear_cka(x: Tensor, y: Tensor) -> float:
     product in feature space or in sample space is used, whichever is smaller; both in float64. 0 where one model maps
     all samples to one point. Raises ValueError for fewer than two samples or unequal numbers.
     """
-    x, y = _centred(*_checked(x, y, least=2))
+    x, y = _centred(*_checked(x, y, LEAST["full"]))
     if max(x.shape[1], y.shape[1]) > len(x):
         gram_x, gram_y = x @ x.T, y @ y.T
         return _ratio((gram_x * gram_y).sum(), gram_x.norm(), gram_y.norm())
@@ -33,7 +33,7 @@ def minibatch_cka(x: Tensor, y: Tensor, batch_size: int = BATCH) -> float:
 
     Higher than the full set's where a batch has fewer samples than dimensions. A last batch of one sample is left out.
     """
-    x, y = _checked(x, y, least=2)
+    x, y = _checked(x, y, LEAST["minibatch"])
     pairs = zip(x.split(batch_size), y.split(batch_size), strict=True)
     values = [linear_cka(part_x, part_y) for part_x, part_y in pairs if len(part_x) > 1]
     return sum(values) / len(values)
@@ -44,7 +44,7 @@ def debiased_cka(x: Tensor, y: Tensor) -> float:
 
     Raises ValueError for fewer than four samples or unequal numbers.
     """
-    x, y = _centred(*_checked(x, y, least=4))
+    x, y = _centred(*_checked(x, y, LEAST["debiased"]))
     return _ratio(_unbiased_hsic(x, y), _unbiased_norm(x), _unbiased_norm(y))
 
 
@@ -53,6 +53,12 @@ ESTIMATORS: dict[str, Callable[[Tensor, Tensor], float]] = {
     "minibatch": minibatch_cka,
     "debiased": debiased_cka,
 }
+LEAST = {"full": 2, "minibatch": 2, "debiased": 4}  # samples that each needs
+
+
+def cka_or_none(estimator: str, x: Tensor, y: Tensor) -> float | None:
+    """Return CKA by one estimator, in percent; None for fewer samples than it needs."""
+    return ESTIMATORS[estimator](x, y) if min(len(x), len(y)) >= LEAST[estimator] else None
 
 
 def _unbiased_hsic(x: Tensor, y: Tensor) -> Tensor:
