@@ -1,7 +1,10 @@
 """split: read the source, choose the forget classes, write the manifest and the pixels."""
 
+from pathlib import Path
+
 from unlearning.data.batches import save_pixels
-from unlearning.data.manifest import save_manifest
+from unlearning.data.manifest import Manifest, save_manifest
+from unlearning.data.scenarios import repeated_classes
 from unlearning.data.sources import load_source
 from unlearning.data.splitting import prepare
 from unlearning.errors import run_stage
@@ -10,12 +13,29 @@ from unlearning.params_file import load_params
 
 def main() -> None:
     params = load_params()
-    prepared = prepare(load_source(params.data), params.data, params.forget)
+    source = load_source(params.data)
+    prepared = prepare(source, params.data, params.forget)
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)
-    names = ", ".join(prepared.manifest.classes[label] for label in prepared.manifest.forget_classes)
-    print(f"split {prepared.manifest.hash}: to forget: {names}")
+    chosen = [_erased(prepared.manifest, label, source.folder) for label in prepared.manifest.forget_classes]
+    print("\n".join([*chosen, *repeated_classes(params.forget, source.classes), *source.notes]))
+    print(f"split {prepared.manifest.hash}: {_counts(prepared.manifest)} of {len(source.classes)} classes")
+
+
+def _erased(manifest: Manifest, label: int, folder: Path | None) -> str:
+    """Return what lets the user see that this is the class meant: its name, place, folder and numbers of images."""
+    name = manifest.classes[label]
+    where = "" if folder is None else f", folder {folder / name}"
+    return f"to forget: {name!r}, at place {label} of the classes from 0{where}: {_counts(manifest, label)}"
+
+
+def _counts(manifest: Manifest, label: int | None = None) -> str:
+    """Return the numbers of images of each split, of one class or of all."""
+    parts = {"train": "training", "validation": "validation", "test": "test"}
+    labels = {said: manifest.splits[name].labels for name, said in parts.items()}
+    counts = [f"{len(of) if label is None else (of == label).sum()} {said}" for said, of in labels.items()]
+    return f"{', '.join(counts)} images"
 
 
 if __name__ == "__main__":

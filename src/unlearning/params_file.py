@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -16,7 +17,30 @@ from unlearning.params import Block, Params, Start, known_methods
 
 PARAMS = Path("params.yaml")
 ALTERNATIVES = ("str", "int", "list[str]")  # of a type, as pydantic names them behind the key: the key alone is shown
+READ_AS_IT_IS = "0|[1-9][0-9]*|"  # of a class: a place in the list, or nothing
 AnyBlock = TypeVar("AnyBlock", bound=Block)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the names of classes as they are typed, where YAML would make `no` false, 010 eight, 2020-01-01 a date."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        root: yaml.Node | None = super().get_single_node()
+        for node in _class_entries(root):
+            if isinstance(node, yaml.ScalarNode) and not re.fullmatch(READ_AS_IT_IS, node.value):
+                node.tag = "tag:yaml.org,2002:str"
+        return root
+
+
+def _class_entries(root: yaml.Node | None) -> list[yaml.Node]:
+    several, one = _below(_below(root, "forget"), "classes"), _below(_below(root, "figures"), "forget_class")
+    entries = list(several.value) if isinstance(several, yaml.SequenceNode) else []
+    return entries if one is None or one.tag == "tag:yaml.org,2002:null" else [*entries, one]
+
+
+def _below(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for name, value in pairs if name.value == key), None)
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -43,7 +67,7 @@ def load_block(kind: type[AnyBlock], name: str, path: Path = PARAMS) -> AnyBlock
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise InputError(f"{path} not found; run from the root of the repository") from None
     except UnicodeDecodeError as error:

@@ -191,6 +191,16 @@ def test_the_pixels_of_the_right_images_arrive_in_the_asked_order(case: Case, ch
         torch.testing.assert_close(image, normalised(case.images[position], channels, size))
 
 
+@pytest.mark.parametrize(("folders", "held_out"), [(("train", "valid"), "valid"), (("train", "val", "Test"), "Test")])
+def test_the_test_folder_or_else_the_validation_folder_is_the_official_test_split(
+    root: Path, write_image: WriteImage, folders: tuple[str, ...], held_out: str
+) -> None:
+    write_all(write_image, root, [f"{folder}/{name}/a.png" for folder in folders for name in ("cat", "dog")])
+    images = load_downstream(entry_of("image_folder", root))
+    assert images.ids == [f"{folder}/{name}/a.png" for folder in ("train", held_out) for name in ("cat", "dog")]
+    assert images.is_train.tolist() == [True, True, False, False]
+
+
 def test_listing_files_decodes_nothing(image_folder: Case, root: Path) -> None:
     (root / image_folder.ids[0]).write_bytes(b"no image")
     images = image_folder.load()

@@ -7,7 +7,7 @@ from PIL import Image
 
 from unlearning.data.images import read_all
 from unlearning.data.sources import Source, image_folder
-from unlearning.data.splitting import prepare
+from unlearning.data.splitting import prepare, split_samples
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget
 
@@ -25,25 +25,105 @@ def load(root: Path, make_data: MakeData) -> Callable[[], Source]:
     return lambda: image_folder.load(make_data(name="image_folder", root=str(root)))
 
 
-@pytest.mark.parametrize("second", ["test", "val"])
+@pytest.mark.parametrize(
+    ("first", "second"), [("train", "test"), ("Training", "Testing"), ("TRAIN", "TEST"), ("training_set", "test set")]
+)
 def test_two_trees_are_training_and_test_split(
-    root: Path, image_tree: ImageTree, load: Callable[[], Source], second: str
+    root: Path, image_tree: ImageTree, load: Callable[[], Source], first: str, second: str
 ) -> None:
-    image_tree(root / "train", dog=3, cat=2)
+    image_tree(root / first, dog=3, cat=2)
     image_tree(root / second, dog=1, cat=2)
     source = load()
     assert source.classes == ["cat", "dog"]
-    assert source.train.ids == [f"train/{x}.png" for x in ("cat/00", "cat/01", "dog/00", "dog/01", "dog/02")]
+    assert source.train.ids == [f"{first}/{x}.png" for x in ("cat/00", "cat/01", "dog/00", "dog/01", "dog/02")]
     assert source.train.labels.tolist() == [0, 0, 1, 1, 1]
     assert source.train.labels.dtype == np.int64
     assert source.test.ids == [f"{second}/{x}.png" for x in ("cat/00", "cat/01", "dog/00")]
     assert source.test.labels.tolist() == [0, 0, 1]
+    assert source.validation is None
+    assert source.folder == Path(first)
+    assert source.notes == []
 
 
-def test_test_goes_before_val(root: Path, image_tree: ImageTree, load: Callable[[], Source]) -> None:
-    for folder, count in (("train", 3), ("val", 2), ("test", 1)):
+@pytest.mark.parametrize("name", ["val", "valid", "Validation", "DEV", "valset"])
+def test_a_validation_folder_is_the_validation_split(
+    root: Path, image_tree: ImageTree, make_data: MakeData, load: Callable[[], Source], name: str
+) -> None:
+    for folder, count in (("train", 6), (name, 2), ("test", 1)):
         image_tree(root / folder, cat=count, dog=count)
-    assert load().test.ids == ["test/cat/00.png", "test/dog/00.png"]
+    source = load()
+    assert source.notes == [f"validation split: the folder {name}; no data.validation_fraction is cut from train"]
+    parts = split_samples(source, make_data(validation_fraction=0.5, test_fraction=0.5))
+    assert parts["train"].ids == source.train.ids
+    assert parts["validation"].ids == [f"{name}/{x}.png" for x in ("cat/00", "cat/01", "dog/00", "dog/01")]
+    assert parts["test"].ids == ["test/cat/00.png", "test/dog/00.png"]
+
+
+def test_without_a_test_folder_the_test_split_is_cut_from_the_training_folder(
+    root: Path, image_tree: ImageTree, make_data: MakeData, load: Callable[[], Source]
+) -> None:
+    image_tree(root / "train", cat=6, dog=6)
+    image_tree(root / "val", cat=2, dog=2)
+    source = load()
+    assert source.notes == [
+        "validation split: the folder val; no data.validation_fraction is cut from train; "
+        "no test folder: data.test_fraction of train is the test split"
+    ]
+    parts = split_samples(source, make_data(validation_fraction=0.5, test_fraction=0.5))
+    assert parts["validation"].ids == source.validation.ids
+    assert np.bincount(parts["test"].labels).tolist() == np.bincount(parts["train"].labels).tolist() == [3, 3]
+    assert sorted(parts["test"].ids + parts["train"].ids) == source.train.ids
+
+
+@pytest.mark.parametrize(
+    ("folders", "readings"),
+    [
+        (["train", "cat", "dog"], "train as split and cat, dog left out, or all as classes; .* move cat, dog away"),
+        (
+            ["Train", "evaluation"],
+            "Train as split and evaluation left out, or all as classes; .* or rename to val or test",
+        ),
+        (["valid", "invalid"], "valid as split and invalid left out, or all as classes; .* put all below .*/train"),
+        (["val", "test"], "val, test as split without a training split, or as classes; .* add .*/train/<class>"),
+    ],
+)
+def test_folders_that_can_be_splits_or_classes_are_refused_with_both_readings(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source], folders: list[str], readings: str
+) -> None:
+    for folder in folders:
+        image_tree(root / folder, emu=1, fox=1)
+    with pytest.raises(InputError, match=f"data.root: {root} can be read two ways: {readings}"):
+        load()
+
+
+@pytest.mark.parametrize("folders", [["Train", "training"], ["val", "valid"], ["Test", "testset"]])
+def test_two_folders_of_one_split_are_refused(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source], folders: list[str]
+) -> None:
+    for folder in {"train", *folders}:
+        image_tree(root / folder, cat=1, dog=1)
+    with pytest.raises(
+        InputError, match=rf"data.root: the \w+ split of {root} can be .*{folders[0]}.* or .*; keep one"
+    ):
+        load()
+
+
+def test_classes_named_as_splits_are_read_below_the_training_folder(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source]
+) -> None:
+    image_tree(root / "train", train=2, valid=2, invalid=2)
+    assert load().classes == ["invalid", "train", "valid"]
+
+
+def test_classes_that_are_split_themselves_are_refused(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source]
+) -> None:
+    for name in ("cat", "dog"):
+        image_tree(root / name, train=2, test=1)
+    with pytest.raises(InputError) as caught:
+        load()
+    assert "cat can be read two ways: as a class, or as a set with the splits test, train; " in str(caught.value)
+    assert f"for a class move them to {root}/<split>/cat, for a set make {root}/cat the root" in str(caught.value)
 
 
 @pytest.mark.parametrize("below", ["", "train"])
@@ -77,12 +157,29 @@ def test_ids_are_paths_below_the_root(root: Path, image_tree: ImageTree, load: C
 def test_files_of_every_format_and_of_sub_folders_are_found_and_others_are_not(
     root: Path, write_image: Callable[..., Path], load: Callable[[], Source]
 ) -> None:
-    found = ["a.png", "b.jpg", "c.jpeg", "d.webp", "e.PNG", "f.JPG", "sub/g.png"]
-    for number, name in enumerate(found):
+    found = ["a.png", "b.jpg", "c.jpeg", "d.webp", "e.PNG", "f.JPG", "g.bmp", "h.gif", "i.ppm", "j.tif", "k.TIFF"]
+    for number, name in enumerate([*found, "sub/l.png"]):
         write_image(root / "cat" / name, (9 + number, 8), number)
-    for name in ("notes.txt", "labels.csv", "x.gif"):
+    for name in ("notes.txt", "labels.csv", "x.heic"):
         (root / "cat" / name).write_text("not for training")
-    assert load().train.ids == [f"cat/{name}" for name in found]
+    assert load().train.ids == [f"cat/{name}" for name in [*found, "sub/l.png"]]
+
+
+def test_what_is_not_read_is_counted_by_suffix(
+    root: Path, image_tree: ImageTree, write_image: Callable[..., Path], load: Callable[[], Source]
+) -> None:
+    image_tree(root / "train", cat=2, dog=2)
+    image_tree(root / "test", cat=1, dog=1)
+    for name in ("train/cat/a.TXT", "train/dog/sub/b.txt", "test/dog/c.heic", "test/dog/README", "labels/cat/d.xml"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("no image")
+    (root / "train" / "cat" / ".hidden").write_text("no image")
+    for name in ("train/e.png", "f.png", "train/.g.png"):
+        write_image(root / name)
+    assert load().notes == [
+        "not read: the folder(s) labels, without images",
+        "not read: 2 .txt, 1 without suffix, 1 .heic, 2 .png outside the class folders",
+    ]
 
 
 def test_grey_colour_and_sixteen_bit_images_of_any_size_become_equal_shapes(
@@ -123,7 +220,7 @@ def test_an_empty_class_folder_is_named(root: Path, image_tree: ImageTree, load:
     image_tree(root, cat=2, dog=2)
     (root / "emu").mkdir()
     (root / "emu" / "readme.txt").write_text("soon")
-    with pytest.raises(InputError, match=f"the class folder {root / 'emu'} holds no image .*; fill or remove it"):
+    with pytest.raises(InputError, match=f"folder {root / 'emu'} holds no image .* but 1 .txt; fill or remove it"):
         load()
 
 
@@ -144,6 +241,16 @@ def test_differing_classes_of_the_two_trees_are_named(
     image_tree(root / "test", cat=1, dog=1, cow=1)
     with pytest.raises(InputError, match="should have the same class folders, but differ in cow, emu"):
         load()
+
+
+def test_classes_of_the_two_trees_that_look_the_same_are_shown_by_their_codes(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source]
+) -> None:
+    image_tree(root / "train", **{"caf\u00e9": 1, "dog": 1})
+    image_tree(root / "test", **{"cafe\u0301": 1, "dog": 1})
+    with pytest.raises(InputError) as caught:
+        load()
+    assert str(caught.value).endswith(r"differ in 'cafe\u0301', 'caf\xe9'")
 
 
 def test_a_missing_root_is_named_with_the_layout_expected(root: Path, load: Callable[[], Source]) -> None:

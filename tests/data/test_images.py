@@ -40,6 +40,33 @@ def test_every_mode_of_png_becomes_three_channels(tmp_path: Path, mode: str) -> 
     assert read_image(tmp_path / "x.png").permute(1, 2, 0).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tif", "tiff"])
+def test_lossless_formats_are_read_exactly(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(COLOURS).save(tmp_path / f"x.{suffix}")
+    assert read_image(tmp_path / f"x.{suffix}").permute(1, 2, 0).tolist() == COLOURS.tolist()
+
+
+@pytest.mark.parametrize("suffix", ["pgm", "tif"])
+def test_sixteen_bits_are_scaled_in_every_format_that_has_them(tmp_path: Path, suffix: str) -> None:
+    values = np.array([[0, 256, 65535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / f"x.{suffix}")
+    assert read_image(tmp_path / f"x.{suffix}").tolist() == [[[0, 1, 255]]] * 3
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif"])
+def test_the_first_of_several_frames_is_read(tmp_path: Path, suffix: str) -> None:
+    first, second = (Image.new("RGB", (8, 6), colour) for colour in ((250, 0, 0), (0, 250, 0)))
+    first.save(tmp_path / f"x.{suffix}", save_all=True, append_images=[second])
+    assert read_image(tmp_path / f"x.{suffix}")[:, 2, 3].tolist() == [250, 0, 0]
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_numbers_of_unknown_range_are_not_guessed(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (4, 4), 200).save(tmp_path / "x.tif")
+    with pytest.raises(InputError, match=r"cannot read the image .*x\.tif"):
+        read_all([tmp_path / "x.tif"], 8)
+
+
 @pytest.mark.parametrize("name", ["x.jpg", "x.jpeg", "x.JPG", "x.webp"])
 def test_lossy_formats_are_read(tmp_path: Path, name: str) -> None:
     blocks = COLOURS.repeat(16, axis=0).repeat(16, axis=1)
@@ -49,13 +76,14 @@ def test_lossy_formats_are_read(tmp_path: Path, name: str) -> None:
     assert np.abs(difference).mean() < 5
 
 
-def test_a_photograph_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", ["jpg", "tif", "webp"])
+def test_a_photograph_taken_sideways_is_turned_upright(tmp_path: Path, suffix: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     pixels = np.zeros((16, 32, 3), dtype=np.uint8)
     pixels[:, :16] = 255
-    Image.fromarray(pixels).save(tmp_path / "x.jpg", exif=exif)
-    image = read_image(tmp_path / "x.jpg")
+    Image.fromarray(pixels).save(tmp_path / f"x.{suffix}", exif=exif)
+    image = read_image(tmp_path / f"x.{suffix}")
     assert image.shape == (3, 32, 16)
     assert image[:, 2:14].min() > 240
     assert image[:, 18:30].max() < 15

@@ -10,16 +10,19 @@ from torch import Tensor
 
 from unlearning.errors import InputError
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff")
 BROKEN = (OSError, SyntaxError, ValueError)  # what Pillow raises for a broken file depends on the format
 
 
 def read_image(path: Path) -> Tensor:
     """Return an image file as uint8 (3, H, W), upright; grey images get three equal channels.
 
-    Raises one of BROKEN when the file is missing or broken.
+    Of several frames or pages it is the first. Raises one of BROKEN when the file is missing or broken, or when the
+    range of its values is not known.
     """
     with Image.open(path) as file:
+        if not range_is_known(file):
+            raise ValueError(f"{path} does not say which value is white")
         image = ImageOps.exif_transpose(file)
         if image.mode.startswith("I"):  # 16-bit grey: Pillow's convert would clip it instead of scaling
             image = Image.fromarray((np.asarray(image, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
@@ -27,15 +30,28 @@ def read_image(path: Path) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
+def range_is_known(file: Image.Image) -> bool:
+    """Tell whether an opened file says which value is white: floating-point numbers and TIFF's 32-bit ones do not."""
+    return file.mode != "F" and (file.mode, file.format) != ("I", "TIFF")
+
+
 def image_files(folder: Path) -> list[Path]:
     """Return the image files below a folder, sorted; hidden ones, and those in hidden folders, are left out."""
+    return [path for path in visible_files(folder) if is_image(path)]
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return all files below a folder, sorted; hidden ones, and those in hidden folders, are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in EXTENSIONS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
     )
+
+
+def is_image(path: Path) -> bool:
+    """Tell by the suffix whether a file is one that `read_image` reads."""
+    return path.suffix.lower() in EXTENSIONS
 
 
 def fit(image: Tensor, size: int) -> Tensor:

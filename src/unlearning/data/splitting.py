@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unlearning.data.images import BROKEN, read_all, refuse_broken, stored
+from unlearning.data.images import BROKEN, range_is_known, read_all, refuse_broken, stored
 from unlearning.data.manifest import Manifest, Split
 from unlearning.data.scenarios import forget_classes
 from unlearning.data.sources import Samples, Source
@@ -55,10 +55,11 @@ def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
 
 def split_samples(source: Source, data: Data) -> dict[str, Samples]:
     """Return train, validation and test; what the source does not split is split here, class by class."""
-    train, test = source.train, source.test
+    train, validation, test = source.train, source.validation, source.test
     if test is None:
         train, test = _stratified(train, data.test_fraction, source.classes, data.seed)
-    train, validation = _stratified(train, data.validation_fraction, source.classes, data.seed)
+    if validation is None:
+        train, validation = _stratified(train, data.validation_fraction, source.classes, data.seed)
     return {"train": train, "validation": validation, "test": test}
 
 
@@ -143,7 +144,7 @@ def _file_hash(samples: dict[str, Samples]) -> str:
 
 def _opens(path: Path) -> bool:
     try:
-        with Image.open(path):
-            return True
+        with Image.open(path) as file:
+            return range_is_known(file)
     except BROKEN:
         return False

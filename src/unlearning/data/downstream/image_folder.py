@@ -17,9 +17,13 @@ def load(entry: DownstreamSet) -> LabelledImages:
 
 
 def class_tree(entry: DownstreamSet, folder: Path) -> LabelledImages:
-    """Return the images of a folder with a folder a class, with its split where it has one."""
+    """Return the images of a folder with a folder a class, with its split where it has one.
+
+    Without a test folder the validation folder is the test split: nothing is chosen on it here.
+    """
     source = read_tree(expect_folder(entry, folder, HOW), f"root of {entry.name} in downstream")
-    parts = [source.train] if source.test is None else [source.train, source.test]
+    test = source.test or source.validation
+    parts = [source.train] if test is None else [source.train, test]
     labels = np.concatenate([part.labels for part in parts])
-    is_train = None if source.test is None else np.arange(len(labels)) < len(source.train.labels)
+    is_train = None if test is None else np.arange(len(labels)) < len(source.train.labels)
     return LabelledImages(folder, [name for part in parts for name in part.ids], labels, is_train)

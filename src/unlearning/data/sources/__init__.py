@@ -1,7 +1,7 @@
 """Where images come from: one file a source, `load(data) -> Source`; the file's name is the value of `data.name`."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,9 @@ class Source:
     classes: list[str]
     train: Samples
     test: Samples | None  # None: `data.test_fraction` of the training samples become the test split
+    validation: Samples | None = None  # None: `data.validation_fraction` of the training samples become it
+    folder: Path | None = None  # below data.root, holds the training classes' folders; None where there are none
+    notes: list[str] = field(default_factory=list)  # what was found and is not used, for the user
 
 
 def load_source(data: Data) -> Source:

@@ -1,19 +1,30 @@
-"""The user's own images: root/train/<class>/* and root/test/<class>/*, or one tree root/<class>/*."""
+"""The user's own images: a folder a class in root/train, root/val and root/test, or one tree root/<class>/*."""
 
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.images import EXTENSIONS, image_files
+from unlearning.data.images import EXTENSIONS, image_files, is_image, visible_files
 from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
 from unlearning.params import Data
+
+SPLIT_NAMES = {  # in small letters, without "set" behind them: Test, test_set and Testset are all the test split
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 def load(data: Data) -> Source:
     """List the files of each class, sorted by name; nothing is decoded here.
 
-    Raises InputError for a missing root, an empty class folder, or test classes that are not the training classes.
+    Raises InputError for a missing root, one that can be read two ways, an empty class folder, or classes of another
+    split that are not the training classes.
     """
     return read_tree(Path(data.root), "data.root")
 
@@ -22,31 +33,141 @@ def read_tree(root: Path, key: str) -> Source:
     """Do what `load` does for any root; `key` says in messages where it was given."""
     if not root.is_dir():
         raise InputError(f"{key}: no folder {root}; expected {root}/train/<class>/* or {root}/<class>/*")
-    train = root / "train" if (root / "train").is_dir() else root
-    test = next((root / name for name in ("test", "val") if train != root and (root / name).is_dir()), None)
-    classes = _class_names(train)
-    if test is not None and _class_names(test) != classes:
-        different = sorted(set(classes) ^ set(_class_names(test)))
-        raise InputError(f"{train} and {test} should have the same class folders, but differ in {', '.join(different)}")
-    return Source(classes, _samples(train, classes, root), _samples(test, classes, root) if test else None)
+    folders = _split_folders(root, key)
+    classes = _class_names(folders["train"])
+    for folder in folders.values():
+        _expect_classes(folder, classes, folders["train"])
+        _refuse_splits_within([folder / name for name in classes], root, key)
+    files = {split: _files_by_class(folder, classes) for split, folder in folders.items()}
+    samples = {split: _samples(of_classes, root) for split, of_classes in files.items()}
+    listed = [path for of_classes in files.values() for of_class in of_classes for path in of_class]
+    return Source(
+        classes,
+        samples["train"],
+        samples.get("test"),
+        samples.get("validation"),
+        folders["train"].relative_to(root),
+        [*_splits_note(folders), *_folders_note(root, folders), *_files_note(listed, {root, *folders.values()})],
+    )
+
+
+def _split_folders(root: Path, key: str) -> dict[str, Path]:
+    """Return the folder of each split that has one; a tree without the names of splits is all training split."""
+    below = _folders(root)
+    found = {split: [folder for folder in below if _split(folder) == split] for split in SPLIT_NAMES}
+    if not any(found.values()):
+        return {"train": root}
+    for split, folders in found.items():
+        if len(folders) > 1:
+            names = " or ".join(folder.name for folder in folders)
+            raise InputError(f"{key}: the {split} split of {root} can be {names}; keep one, or move both into one")
+    _refuse_classes_beside(found, [folder for folder in below if not _split(folder) and image_files(folder)], root, key)
+    return {split: folders[0] for split, folders in found.items() if folders}
+
+
+def _refuse_classes_beside(found: dict[str, list[Path]], others: list[Path], root: Path, key: str) -> None:
+    """Refuse a tree whose folders can be splits as well as classes."""
+    splits = _names(folder for folders in found.values() for folder in folders)
+    if others:
+        raise InputError(
+            f"{key}: {root} can be read two ways: {splits} as split and {_names(others)} left out, or all as classes; "
+            f"for the first move {_names(others)} away, or rename to val or test; "
+            f"for the second put all below {root}/train"
+        )
+    if not found["train"]:
+        raise InputError(
+            f"{key}: {root} can be read two ways: {splits} as split without a training split, or as classes; "
+            f"for the first add {root}/train/<class>/*; for the second put all below {root}/train"
+        )
+
+
+def _refuse_splits_within(class_folders: list[Path], root: Path, key: str) -> None:
+    """Refuse classes that are split themselves: read as one tree, their test images would be trained on."""
+    for folder in class_folders:
+        splits = [path for path in _folders(folder) if _split(path)]
+        if len({_split(path) for path in splits}) > 1:
+            raise InputError(
+                f"{key}: {folder} can be read two ways: as a class, or as a set with the splits {_names(splits)}; "
+                f"for a class move them to {root}/<split>/{folder.name}, for a set make {folder} the root"
+            )
+
+
+def _split(folder: Path) -> str | None:
+    """Return which split a folder's name means, if one."""
+    name = re.sub("[ _-]?set$", "", folder.name.strip().lower())
+    return next((split for split, names in SPLIT_NAMES.items() if name in names), None)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _class_names(folder: Path) -> list[str]:
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [path.name for path in _folders(folder)]
     if not names:
-        raise InputError(f"{folder} has no class folders; expected {folder}/<class>/*.png (or jpg, jpeg, webp)")
+        raise InputError(f"{folder} has no class folders; expected {folder}/<class>/*.png (or jpg, jpeg, webp, ...)")
     return names
 
 
-def _samples(folder: Path, classes: list[str], root: Path) -> Samples:
-    files = [_image_files(folder / name) for name in classes]
-    paths = [path for of_class in files for path in of_class]
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), [len(of_class) for of_class in files])
+def _expect_classes(folder: Path, classes: list[str], train: Path) -> None:
+    different = sorted(set(classes) ^ set(_class_names(folder)))
+    if different:
+        looks = Counter(map(_look, different))
+        shown = ", ".join(ascii(name) if looks[_look(name)] > 1 else name for name in different)
+        raise InputError(f"{train} and {folder} should have the same class folders, but differ in {shown}")
+
+
+def _look(name: str) -> str:
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _files_by_class(folder: Path, classes: list[str]) -> list[list[Path]]:
+    """Return all files of each class, images and others."""
+    files = [visible_files(folder / name) for name in classes]
+    for name, of_class in zip(classes, files, strict=True):
+        if not any(map(is_image, of_class)):
+            others = f" but {_by_suffix(of_class)}" if of_class else ""
+            expected = ", ".join(EXTENSIONS)
+            raise InputError(f"the class folder {folder / name} holds no image ({expected}){others}; fill or remove it")
+    return files
+
+
+def _samples(files: list[list[Path]], root: Path) -> Samples:
+    images = [[path for path in of_class if is_image(path)] for of_class in files]
+    paths = [path for of_class in images for path in of_class]
+    labels = np.repeat(np.arange(len(images), dtype=np.int64), [len(of_class) for of_class in images])
     return Samples([str(path.relative_to(root)) for path in paths], labels, pixels=None, paths=paths)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    files = image_files(folder)
-    if not files:
-        raise InputError(f"the class folder {folder} holds no image ({', '.join(EXTENSIONS)}); fill or remove it")
-    return files
+def _splits_note(folders: dict[str, Path]) -> list[str]:
+    if "validation" not in folders:
+        return []
+    train, validation = folders["train"].name, folders["validation"].name
+    note = f"validation split: the folder {validation}; no data.validation_fraction is cut from {train}"
+    return [note if "test" in folders else f"{note}; no test folder: data.test_fraction of {train} is the test split"]
+
+
+def _folders_note(root: Path, folders: dict[str, Path]) -> list[str]:
+    if folders["train"] == root:
+        return []
+    left_out = [folder for folder in _folders(root) if folder not in folders.values()]
+    return [f"not read: the folder(s) {_names(left_out)}, without images"] if left_out else []
+
+
+def _files_note(listed: list[Path], roots: set[Path]) -> list[str]:
+    """Say how many files were not read: those in the class folders that are no images, and all images beside them."""
+    others = _by_suffix(path for path in listed if not is_image(path))
+    beside = _by_suffix(path for root in roots for path in root.glob("[!.]*") if path.is_file() and is_image(path))
+    parts = [others, f"{beside} outside the class folders" if beside else ""]
+    return [f"not read: {', '.join(filter(None, parts))}"] if any(parts) else []
+
+
+def _by_suffix(paths: Iterable[Path]) -> str:
+    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+
+
+def _names(folders: Iterable[Path], most: int = 5) -> str:
+    names = [folder.name for folder in folders]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
