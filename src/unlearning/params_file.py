@@ -17,25 +17,32 @@ from unlearning.params import Block, Params, Start, known_methods
 
 PARAMS = Path("params.yaml")
 ALTERNATIVES = ("str", "int", "list[str]")  # of a type, as pydantic names them behind the key: the key alone is shown
+TAG = "tag:yaml.org,2002:"  # of YAML's types
 READ_AS_IT_IS = "0|[1-9][0-9]*|"  # of a class: a place in the list, or nothing
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the names of classes as they are typed, where YAML would make `no` false, 010 eight, 2020-01-01 a date."""
+    """Reads the names of classes as they are typed, where YAML would make `no` false and 010 eight.
+
+    Raises InputError for a date: DVC, which reads the file too, does not take one.
+    """
 
     def get_single_node(self) -> yaml.Node | None:
         root: yaml.Node | None = super().get_single_node()
-        for node in _class_entries(root):
+        for key, node in _class_entries(root):
+            if node.tag == f"{TAG}timestamp":
+                raise InputError(f"{key}: YAML reads {node.value} as a date; write '{node.value}', in quotes")
             if isinstance(node, yaml.ScalarNode) and not re.fullmatch(READ_AS_IT_IS, node.value):
-                node.tag = "tag:yaml.org,2002:str"
+                node.tag = f"{TAG}str"
         return root
 
 
-def _class_entries(root: yaml.Node | None) -> list[yaml.Node]:
+def _class_entries(root: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
     several, one = _below(_below(root, "forget"), "classes"), _below(_below(root, "figures"), "forget_class")
-    entries = list(several.value) if isinstance(several, yaml.SequenceNode) else []
-    return entries if one is None or one.tag == "tag:yaml.org,2002:null" else [*entries, one]
+    entries = several.value if isinstance(several, yaml.SequenceNode) else []
+    chosen = [] if one is None or one.tag == f"{TAG}null" else [one]
+    return [*(("forget.classes", node) for node in entries), *(("figures.forget_class", node) for node in chosen)]
 
 
 def _below(node: yaml.Node | None, key: str) -> yaml.Node | None:

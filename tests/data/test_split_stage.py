@@ -59,7 +59,7 @@ def test_images_that_are_no_files_have_no_folder(split: Callable[..., str]) -> N
 def test_a_class_is_the_one_that_was_typed_whatever_yaml_makes_of_it(
     split: Callable[..., str], image_tree: ImageTree
 ) -> None:
-    typed = ["0x10", "1.50", "1_000", "1e3", "2020-01-01", "010", "no", "null", "true"]
+    typed = ["0x10", "1.50", "1_000", "1e3", "010", "no", "null", "true"]
     image_tree(Path("images"), **dict.fromkeys([*typed, "008", "10", "16", "1.5", "1000"], 3))
     split(
         f"[{', '.join(typed)}]",
@@ -67,6 +67,15 @@ def test_a_class_is_the_one_that_was_typed_whatever_yaml_makes_of_it(
         forget={"scenario": "classes", "classes": "TYPED"},
     )
     assert sorted(json.loads(FORGET.read_text())["names"]) == sorted(typed)
+
+
+def test_a_class_that_yaml_reads_as_a_date_is_refused_with_what_to_write(
+    split: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        split("[no, 2020-01-01]", forget={"scenario": "classes", "classes": "TYPED"})
+    said = "error: forget.classes: YAML reads 2020-01-01 as a date; write '2020-01-01', in quotes\n"
+    assert capsys.readouterr().err == said
 
 
 def test_a_refused_choice_overwrites_nothing(split: Callable[..., str], image_tree: ImageTree) -> None:
