@@ -17,7 +17,7 @@ SMALL: dict[str, Any] = {
     "pretrain_ec": {"epochs": 1},
     "rl": {"epochs": 1},
     "cu": {"epochs": 1},
-    "ec": {"epochs": 1},
+    "ec": {"epochs": 1, "lambda_cu": 1.5},
     "head_distill": {"epochs": 3},
     "mutual_information": {"trials": 1},
     "attacks": {"shots": [1, 3]},
