@@ -57,7 +57,7 @@ def some_of_each(manifest: Manifest, split: str) -> np.ndarray:
     chosen = []
     for label in range(classes):
         positions = np.flatnonzero(labels == label)
-        chosen.append(positions[np.unique(np.linspace(0, len(positions) - 1, count).round().astype(int))])
+        chosen.append(positions[np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)])
     return np.sort(np.concatenate(chosen))
 
 

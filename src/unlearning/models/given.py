@@ -99,10 +99,8 @@ def _choose(found: list[Found], file: GivenFile, content: Any, model: nn.Module,
     else:
         plain = [one for one in found if not one.averaged] or found
         chosen = plain[0]
-        if any(not _same(one.weights, chosen.weights) for one in plain):
-            raise InputError(
-                f"{key}: {file.path} holds several sets of weights: {', '.join(names)}; name the one meant"
-            )
+        if any(not _same(one.weights, chosen.weights) for one in plain[1:]):
+            raise InputError(f"{key}: {file.path} holds several sets of weights; name one of {', '.join(names)}")
     if chosen.name:
         beside = [name for name in names if name != chosen.name]
         notes.append(
