@@ -63,9 +63,8 @@ def take(name: str, given: Reference, params: Params) -> None:
 def introduce(taken: Given, file: GivenFile, params: Params, where: Launch) -> None:
     """Print what was made of the file and how well the model knows the classes, with what is doubtful about it."""
     manifest = load_manifest()  # for what is printed alone: the original does not depend on what is to be forgotten
-    print("\n".join(taken.notes))
     answers = look(taken.model, manifest, where, params.data.workers)
-    print(report(answers, manifest, f"{file.block}, {file.path}"))
+    print(*taken.notes, report(answers, manifest, f"{file.block}, {file.path}"), sep="\n")
     warnings = doubts(answers, manifest, knows_forget=MANIFESTS[file.block] is load_samples)
     if not taken.normalised:
         warnings += measured_normalisation(params, manifest)

@@ -57,8 +57,8 @@ def test_a_model_that_knows_the_classes_is_reported_with_each_of_them(world: Man
     text = report(seen, world, "original, own.pth")
     assert text.splitlines() == [
         "original, own.pth: accuracy on training / test images, percent, of at most 16 images of each class and split",
-        "  class0 100 / 100, class1 100 / 100, class2 100 / 100, class3 100 / 100, class4 100 / 100, class5 100 / 100",
-        "  all to keep 100 / 100, all to forget 100 / 100",
+        "  " + ", ".join(f"class{label}: 100 / 100" for label in range(CLASSES)),
+        "  all to keep: 100 / 100, all to forget: 100 / 100",
     ]
     assert doubts(seen, world, knows_forget=True) == []
 

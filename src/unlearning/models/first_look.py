@@ -69,13 +69,13 @@ def report(answers: dict[str, Answers], manifest: Manifest, what: str) -> str:
     def both(classes: list[int]) -> str:
         return " / ".join(_percent(answers[split].accuracy(classes)) for split in ("train", "test"))
 
-    classes = ", ".join(f"{name} {both([label])}" for label, name in enumerate(manifest.classes))
+    classes = ", ".join(f"{name}: {both([label])}" for label, name in enumerate(manifest.classes))
     shown = max(int(torch.bincount(answers["train"].labels).max()), 1)
     return "\n".join(
         [
             f"{what}: accuracy on training / test images, percent, of at most {shown} images of each class and split",
             *textwrap.wrap(classes, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False),
-            f"  all to keep {both(kept)}, all to forget {both(forget)}",
+            f"  all to keep: {both(kept)}, all to forget: {both(forget)}",
         ]
     )
 
