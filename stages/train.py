@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from unlearning.data.manifest import MANIFEST, load_manifest, load_samples
-from unlearning.engine.launch import launch
+from unlearning.engine.launch import Launch, launch
 from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
@@ -14,7 +14,8 @@ from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
-from unlearning.models.given import load_given
+from unlearning.models.first_look import doubts, look, measured_normalisation, report
+from unlearning.models.given import Given, GivenFile, load_given
 from unlearning.params import Params, Reference
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
@@ -35,21 +36,40 @@ def main() -> None:
 def take(name: str, given: Reference, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape = architecture(params.model, manifest)
-    files = {seed: given.file_for(number) for number, seed in enumerate(params.seeds)}
+    files = {seed: GivenFile.of(given, number, name) for number, seed in enumerate(params.seeds)}
+    seen: set[Path] = set()
 
     def needs(seed: int) -> Needs:
-        path, sha256 = files[seed]
-        return Needs({"model": params.model.model_dump(), "sha256": sha256}, [MANIFEST, Path(path or "")])
+        file = files[seed]
+        identity = {"model": params.model.model_dump(), "sha256": file.sha256, "checkpoint_key": file.checkpoint_key}
+        return Needs(identity, [MANIFEST, file.path])
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:  # noqa: ARG001 - nothing to go on from
-        path, sha256 = files[seed]
-        model, digest = load_given(Path(path or ""), sha256, name, shape, manifest)
-        if where.main:
-            outputs.write(folder, Checkpoint(new_header(shape, manifest, stage, {}, digest), model, None), run=None)
+        file = files[seed]
+        taken = load_given(file, shape, manifest)
+        if not where.main:
+            return
+        if file.path not in seen:
+            introduce(taken, file, params, where)
+            seen.add(file.path)
+        header = new_header(shape, manifest, stage, {}, taken.source)
+        outputs.write(folder, Checkpoint(header, taken.model, None), run=None)
 
     folders = repeat(stage, params.seeds, where, needs, work)
     if where.main:
         outputs.collect(folders)
+
+
+def introduce(taken: Given, file: GivenFile, params: Params, where: Launch) -> None:
+    """Print what was made of the file and how well the model knows the classes, with what is doubtful about it."""
+    manifest = load_manifest()  # for what is printed alone: the original does not depend on what is to be forgotten
+    answers = look(taken.model, manifest, where, params.data.workers)
+    print(*taken.notes, report(answers, manifest, f"{file.block}, {file.path}"), sep="\n")
+    warnings = doubts(answers, manifest, knows_forget=MANIFESTS[file.block] is load_samples)
+    if not taken.normalised:
+        warnings += measured_normalisation(params, manifest)
+    for warning in warnings:
+        print(f"warning: {file.block}.checkpoint: {file.path}: {warning}", file=sys.stderr)
 
 
 def train(name: str, params: Params) -> None:

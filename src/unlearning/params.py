@@ -65,6 +65,7 @@ class Model(Block):
 class Reference(Block):
     checkpoint: str | list[str] | None  # one file for all seeds, or one a seed
     sha256: str | list[str] | None
+    checkpoint_key: str | None  # where a file holds several sets of weights
 
     @model_validator(mode="after")
     def _a_hash_for_each_file(self) -> "Reference":

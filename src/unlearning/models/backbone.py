@@ -143,9 +143,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def _replaceable(model: nn.Module) -> tuple[str, ...]:
     """Names of the classifier and of the first convolution."""
-    classifier = next(name for name, module in model.named_modules() if module is classifier_of(model))
     stem = next(name for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
-    return (classifier + ".", stem + ".")
+    return (classifier_name(model) + ".", stem + ".")
 
 
 def classifier_of(model: nn.Module) -> nn.Module:
@@ -154,6 +153,12 @@ def classifier_of(model: nn.Module) -> nn.Module:
     if not isinstance(classifier, nn.Linear):
         raise InputError(f"model.name: {type(model).__name__} has no single linear classifier; choose another model")
     return classifier
+
+
+def classifier_name(model: nn.Module) -> str:
+    """Return the name of the final linear layer within the model, such as "fc" or "head.fc"."""
+    classifier = classifier_of(model)
+    return next(name for name, module in model.named_modules() if module is classifier)
 
 
 def parameter_count(module: nn.Module) -> int:

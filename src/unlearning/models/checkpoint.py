@@ -32,7 +32,7 @@ class Header:
     split: str  # hash of the manifest: samples, labels, content
     stage: str  # which stage wrote it, e.g. "unlearn@ec"
     params: dict[str, Any]  # the stage's own block of params.yaml
-    source: str | None = None  # SHA-256 of a checkpoint that the user gave, where the model comes from one
+    source: str | None = None  # SHA-256 and name of the file that the user gave, where the model comes from one
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""Does a given model know the classes? Asked of a few images of each, before anything is built on it.
+
+The usual causes of a model that does not are not in its file: the order of the classes and how images were prepared.
+"""
+
+import re
+import textwrap
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unlearning.data.batches import ImageSplit, in_order
+from unlearning.data.manifest import Manifest
+from unlearning.engine.launch import Launch
+from unlearning.params import Params
+
+PER_CLASS, IN_ALL = 20, 2000  # images looked at, of a class and of a split
+BATCH, WIDTH = 50, 120
+CAUSES = (
+    "the order of the classes, data.mean and data.std, data.image_size and data.eval_resize, model.small_stem, "
+    "colour (RGB, not BGR; grey)"
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of some images of a split."""
+
+    predictions: Tensor  # int64 (n,)
+    labels: Tensor  # int64 (n,)
+
+    def accuracy(self, classes: list[int]) -> float | None:
+        """Return the accuracy on these classes in percent; None without images of them."""
+        of_them = torch.isin(self.labels, torch.tensor(classes))
+        right = (self.predictions == self.labels)[of_them].double()
+        return 100 * right.mean().item() if len(right) else None
+
+
+def look(model: nn.Module, manifest: Manifest, where: Launch, workers: int) -> dict[str, Answers]:
+    """Return the answers to training and test images: at most PER_CLASS of a class and about IN_ALL of a split."""
+    network = where.in_precision(where.place(model.eval()))
+    answers = {}
+    for name in ("train", "test"):
+        split, chosen = ImageSplit(manifest, name, where.device, workers), some_of_each(manifest, name)
+        with torch.no_grad():
+            said = [network(batch.images).argmax(dim=1).cpu() for batch in split.batches(in_order(chosen, BATCH))]
+        answers[name] = Answers(torch.cat(said), split.labels[torch.from_numpy(chosen)])
+    return answers
+
+
+def some_of_each(manifest: Manifest, split: str) -> np.ndarray:
+    """Return sorted positions of images of each class, evenly spread over its images."""
+    labels, classes = manifest.splits[split].labels, len(manifest.classes)
+    count = max(1, min(PER_CLASS, IN_ALL // classes))
+    chosen = []
+    for label in range(classes):
+        positions = np.flatnonzero(labels == label)
+        chosen.append(positions[np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)])
+    return np.sort(np.concatenate(chosen))
+
+
+def report(answers: dict[str, Answers], manifest: Manifest, what: str) -> str:
+    """Return the accuracy on each class, and on those to keep and to forget, on training / test images, in percent."""
+    forget = manifest.forget_classes
+    kept = [label for label in range(len(manifest.classes)) if label not in forget]
+
+    def both(classes: list[int]) -> str:
+        return " / ".join(_percent(answers[split].accuracy(classes)) for split in ("train", "test"))
+
+    classes = ", ".join(f"{name}: {both([label])}" for label, name in enumerate(manifest.classes))
+    shown = max(int(torch.bincount(answers["train"].labels).max()), 1)
+    return "\n".join(
+        [
+            f"{what}: accuracy on training / test images, percent, of at most {shown} images of each class and split",
+            *textwrap.wrap(classes, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False),
+            f"  all to keep: {both(kept)}, all to forget: {both(forget)}",
+        ]
+    )
+
+
+def doubts(answers: dict[str, Answers], manifest: Manifest, knows_forget: bool) -> list[str]:
+    """Return what is wrong with the answers, a line each; [] for a model that knows what it should.
+
+    knows_forget: whether it should know the classes to forget (the original) or must not (the retrained model).
+    """
+    classes, forget = len(manifest.classes), manifest.forget_classes
+    should_know = [label for label in range(classes) if knows_forget or label not in forget]
+    least = known_from(classes)
+    if _at_most(answers["test"].accuracy(should_know), least):
+        order = fitting_order(answers["test"], manifest.classes, should_know)
+        cause = f"its outputs fit the classes {order}" if order else f"usual causes: {CAUSES}"
+        return [f"it does not know the classes (test accuracy below {least:.0f} %); {cause}"]
+    knows = not _at_most(answers["test"].accuracy(forget), least)
+    names = ", ".join(manifest.classes[label] for label in forget)
+    if knows_forget and not knows:
+        return [f"it does not know the classes to forget ({names}): was it trained with them, under these names?"]
+    if knows and not knows_forget:
+        return [f"it knows the classes to forget ({names}): was it trained without them?"]
+    return []
+
+
+def known_from(classes: int) -> float:
+    """Return the accuracy, percent, above which a model knows something: thrice chance, or half-way to 100."""
+    chance = 100 / classes
+    return min(3 * chance, (chance + 100) / 2)
+
+
+def fitting_order(answers: Answers, names: list[str], known: list[int]) -> str | None:
+    """Return in words the order of the classes under which the answers would be right, or None.
+
+    Tried are natural order (2 before 10) and text order; then each output is given to the class it answers to most.
+    """
+    orders = {
+        "in natural order": sorted(range(len(names)), key=lambda label: _natural(names[label])),
+        "in the order of their names as text": sorted(range(len(names)), key=lambda label: names[label]),
+        "in the order of their names without regard to case": sorted(
+            range(len(names)), key=lambda label: names[label].lower()
+        ),
+    }
+    for words, order in orders.items():
+        translated = Answers(torch.tensor(order)[answers.predictions], answers.labels)
+        if not _at_most(translated.accuracy(known), known_from(len(names))):
+            return f"{words} ({_listed([names[label] for label in order])}); sort the rows of its head like data/split"
+    return _own_order(answers, names, known)
+
+
+def _own_order(answers: Answers, names: list[str], known: list[int]) -> str | None:
+    """Return the order in which each class has an output of its own that answers to most of its images."""
+    outputs = {}
+    for label in known:
+        said = answers.predictions[answers.labels == label]
+        counts = torch.bincount(said, minlength=len(names))
+        if len(said) and 2 * counts.max() > len(said):
+            outputs[int(counts.argmax())] = names[label]
+    if len(outputs) < max(3, 0.9 * len(known)):
+        return None
+    return f"in an order of their own ({_listed([outputs.get(output, '?') for output in range(len(names))])})"
+
+
+def measured_normalisation(params: Params, manifest: Manifest) -> list[str]:
+    """Return a line where mean or std are the training split's own: a checkpoint expects those it was trained with."""
+    if params.data.mean and params.data.std:
+        return []
+    return [
+        "data.mean or data.std is empty, so images are normalised by what was measured on the training split "
+        f"({manifest.mean}, {manifest.std}); give those that the checkpoint was trained with"
+    ]
+
+
+def _natural(name: str) -> list[tuple[bool, int, str]]:
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+
+
+def _at_most(accuracy: float | None, least: float) -> bool:
+    """Return whether an accuracy is too low; without images nothing can be said against a model."""
+    return accuracy is not None and accuracy < least
+
+
+def _percent(accuracy: float | None) -> str:
+    return "-" if accuracy is None else f"{accuracy:.0f}"
