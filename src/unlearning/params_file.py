@@ -1,22 +1,44 @@
 """Reading params.yaml: every wrong, missing or unknown value is named by its key, with what was expected.
 
-`python -m unlearning.check` checks the whole file.
+The file is read as DVC reads it, by YAML 1.2 (1e-05 is a number, `no` text, 010 ten): `dvc exp run -S` rewrites it
+so, and a stage must compute with the very values that DVC has compared. `python -m unlearning.check` checks all of it.
 """
 
 import math
-from decimal import Decimal
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+from ruamel.yaml.nodes import Node
 
-from unlearning.errors import InputError, did_you_mean
+from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.params import Block, Params, Start, known_methods
 
 PARAMS = Path("params.yaml")
-ALTERNATIVES = ("str", "int", "list[str]")  # of a type, as pydantic names them behind the key: the key alone is shown
+ALTERNATIVES = ("str", "int", "bool")  # of a type, as pydantic names them behind the key: not shown
+CHECKED = "function-after["  # what pydantic sets before the name of a type that has a validator
+DEEPEST = 20  # blocks within blocks; the parser in C ends the whole process somewhere beyond 20,000
+BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # of YAML 1.1, text in 1.2
+LONGEST_SENTENCE = 350  # of one problem; a message holds as many as fit
 AnyBlock = TypeVar("AnyBlock", bound=Block)
+
+
+class _Shown(Repr):
+    """A value within a message, cut short whatever it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 100
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if abs(x) < 10**100 else "a number of more than 100 digits"
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -43,40 +65,106 @@ def load_block(kind: type[AnyBlock], name: str, path: Path = PARAMS) -> AnyBlock
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path} not found; run from the root of the repository") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, a file with the parameters was expected") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}, line {line}: this is no UTF-8 text; save the file as UTF-8") from None
+    try:
+        values = _parsed(text)
+    except (YAMLError, RecursionError) as error:
+        raise InputError(brief(f"{path}{_what_is_wrong(error)}")) from None
     if not isinstance(values, dict):
-        raise InputError(f"{path} should hold keys and values, but holds {type(values).__name__}")
+        held = "nothing" if values is None else f"a {type(values).__name__}"
+        raise InputError(f"{path} should hold keys and values, but holds {held}; `git checkout {path}` brings it back")
     return values
+
+
+@lru_cache(maxsize=1)  # the check reads one block after the other
+def _parsed(text: str) -> Any:
+    _refuse_deep(text)
+    yaml = _reader()
+    yaml.Constructor = _NamedConstructor
+    return yaml.load(text)
+
+
+def _reader() -> YAML:
+    return YAML(typ="safe")  # as in dvc.utils.serialize
+
+
+class _NamedConstructor(SafeConstructor):
+    """Names the place of a value that looks like a number or a date and is none, such as one of 10,000 digits."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise ConstructorError(None, None, str(error).partition(";")[0], node.start_mark) from None
+
+
+def _refuse_deep(text: str) -> None:
+    depth = 0
+    for event in _reader().parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise MarkedYAMLError(None, None, f"more than {DEEPEST} blocks within blocks", event.start_mark)
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """Return ", line 3: ..." for what the YAML reader says in several lines."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return f" is not valid YAML: {error}"
+    line, problem = error.problem_mark.line + 1, error.problem
+    if isinstance(error, DuplicateKeyError):
+        key = str(problem).partition('"')[2].partition('"')[0]
+        return f", line {line}: the key {key!r} stands twice in its block; remove one"
+    began = error.context_mark.line + 1 if error.context_mark else line
+    context = f" ({error.context}, which began in line {began})" if error.context and began != line else ""
+    tab = "; indent by spaces, not by tabs" if "tab" in str(problem) or "start any token" in str(problem) else ""
+    return f", line {line}: not valid YAML: {problem}{context}{tab}"
 
 
 def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> AnyBlock:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_sentence(kind, problem, prefix) for problem in error.errors()]
-        raise InputError(f"{path}: " + "; ".join(problems)) from None
+        sentences = [brief(_sentence(kind, problem, prefix), LONGEST_SENTENCE) for problem in error.errors()]
+        raise InputError(brief("; ".join(_fitting([f"{path}: {sentences[0]}", *sentences[1:]])))) from None
+
+
+def _fitting(sentences: list[str], room: int = 450) -> Iterator[str]:
+    """Yield as many of the sentences as fit into a message, and how many more there are."""
+    for number, sentence in enumerate(sentences):
+        room -= len(sentence) + 2
+        if number and room < 0:
+            yield f"and {len(sentences) - number} more"
+            return
+        yield sentence
 
 
 def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
-    key = prefix + ".".join(str(part) for part in problem["loc"] if part not in ALTERNATIVES)
-    given = problem["input"]
-    if problem["type"] == "extra_forbidden":
+    key = prefix + ".".join(str(part) for part in problem["loc"] if not _is_alternative(part))
+    given, what = problem["input"], problem["type"]
+    if what == "extra_forbidden":
         siblings = list(_block_at(kind, problem["loc"][:-1]).model_fields)
         return f"{key}: unknown key{did_you_mean(str(problem['loc'][-1]), siblings)}"
-    if problem["type"] == "missing":
+    if what == "missing":
         return f"{key}: this key is missing"
-    if problem["type"] in ("float_type", "int_type") and isinstance(given, str) and _is_number(given):
-        return f"{key}: YAML reads {given!r} as text, a number was expected; write {Decimal(given):f}"
+    if isinstance(given, str) and _is_number(given, what):
+        return f"{key}: {_Shown().repr(given)} is text, a number was expected; write it without quotes"
+    if what == "bool_type" and isinstance(given, str) and given in BOOLEANS:
+        return f"{key}: {given!r} is text (YAML 1.2, as DVC reads it); write {BOOLEANS[given]}"
     message = problem["msg"].removeprefix("Value error, ")
     if not key:
         return message
-    return f"{key}: {message}" + ("" if isinstance(given, dict) else f", not {given!r}")
+    return f"{key}: {message}" + ("" if isinstance(given, dict) else f", not {_Shown().repr(given)}")
+
+
+def _is_alternative(part: str | int) -> bool:
+    return str(part) in ALTERNATIVES or str(part).startswith(("list[", CHECKED))
 
 
 def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseModel]:
@@ -91,8 +179,10 @@ def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseMo
     return block
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, what: str) -> bool:
+    """Return whether the text would be what was expected, if it were no text."""
+    kinds: dict[str, type[int] | type[float]] = {"int_type": int, "float_type": float}
     try:
-        return math.isfinite(float(text))
-    except ValueError:
+        return what in kinds and math.isfinite(kinds[what](text))
+    except (ValueError, OverflowError):
         return False
