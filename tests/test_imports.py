@@ -13,7 +13,7 @@ from unlearning.params import known_methods
 # timm loads torchvision, which loads torch._dynamo (as torch's optimisers do when first made): who has a model has all.
 FOR_MODELS = {"timm", "torchvision", "torch._dynamo", "accelerate"}
 FOR_FIGURES = {"matplotlib", "sklearn", "scipy"}
-NEVER = {"optuna", "dvc", "ruamel", "pandas"}
+NEVER = {"optuna", "dvc", "pandas"}
 WITH_A_MODEL = ("train", "pretrain_ec", "unlearn", "evaluate", "transfer", "shadow")
 SOURCES = ROOT / "src" / "unlearning"
 

@@ -236,38 +236,6 @@ def test_lists_of_values_that_are_not_finite_are_refused(edited: Callable[..., P
     assert refusal(edited({"data.mean": values})).startswith(f"data.mean.{len(values) - 1}: ")
 
 
-def test_a_number_that_yaml_reads_as_text_is_refused_with_what_to_write(rewritten: Callable[..., Path]) -> None:
-    message = refusal(rewritten("lr: 0.1 ", "lr: 1e-2 "))
-    assert message == "train.lr: YAML reads '1e-2' as text, a number was expected; write 0.01"
-
-
-@pytest.mark.parametrize("text", ["1e-2", "1E-5", "3e-5", "2e1", "'0.5'"])
-def test_the_number_to_write_is_accepted_and_equal(rewritten: Callable[..., Path], text: str) -> None:
-    advice = refusal(rewritten("lr: 0.1 ", f"lr: {text} ")).rpartition("write ")[2]
-    assert load_params(rewritten("lr: 0.1 ", f"lr: {advice} ")).train.lr == float(text.strip("'"))
-
-
-@pytest.mark.parametrize("text", ["'5'", "1e2"])
-def test_the_whole_number_to_write_is_accepted_and_equal(rewritten: Callable[..., Path], text: str) -> None:
-    advice = refusal(rewritten("epochs: 20 ", f"epochs: {text} ")).rpartition("write ")[2]
-    assert load_params(rewritten("epochs: 20 ", f"epochs: {advice} ")).train.epochs == int(float(text.strip("'")))
-
-
-@pytest.mark.parametrize("text", ["nan", "inf", "1e999"])
-def test_text_that_no_finite_number_can_replace_gets_no_such_advice(rewritten: Callable[..., Path], text: str) -> None:
-    message = refusal(rewritten("lr: 0.1 ", f"lr: {text} "))
-    assert message == f"train.lr: Input should be a valid number, not {text!r}"
-
-
-@pytest.mark.parametrize(("key", "value"), [("precision", "16"), ("ec.modules", "1")])
-def test_digits_where_no_number_belongs_get_no_advice_to_write_a_number(
-    edited: Callable[..., Path], key: str, value: str
-) -> None:
-    message = refusal(edited({key: value}))
-    assert message.startswith(f"{key}: Input should be ")
-    assert "write" not in message
-
-
 def test_a_method_without_a_block_is_named(edited: Callable[..., Path]) -> None:
     assert refusal(edited({"ec": DROPPED})) == "methods: 'ec' has no block 'ec' with its parameters; add one"
 
@@ -356,28 +324,6 @@ def test_values_cannot_be_changed_after_loading() -> None:
     params = load_params(REPOSITORY / "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
         params.train.lr = 1.0
-
-
-def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="params.yaml not found; run from the root of the repository"):
-        load_params(tmp_path / "params.yaml")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"seed: [1\ntrain: 2\n", "is not valid YAML"),
-        ("seed: 0  # caf\u00e9\n".encode("latin-1"), "is not UTF-8"),
-        (b"- seed\n- train\n", "should hold keys and values, but holds list"),
-        (b"", "should hold keys and values, but holds NoneType"),
-    ],
-)
-def test_a_file_that_is_no_yaml_mapping_is_named(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=message) as caught:
-        load_params(path)
-    assert str(path) in str(caught.value)
 
 
 def test_a_missing_block_is_named(edited: Callable[..., Path]) -> None:

@@ -19,10 +19,16 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def brief(text: str, longest: int = 500) -> str:
+    """Return a text as one line of at most `longest` characters."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    return line if len(line) <= longest else f"{line[: longest - 4]} ..."
+
+
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's main function; print an InputError as one line to stderr and exit with code 1."""
+    """Run a stage's main function; print an InputError as one short line to stderr and exit with code 1."""
     try:
         main()
     except (InputError, PermissionError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {brief(str(error))}", file=sys.stderr)
         raise SystemExit(1) from None

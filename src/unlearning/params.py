@@ -7,7 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from unlearning.errors import did_you_mean
 
@@ -17,7 +17,25 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=1)]
+Times = Annotated[int, Field(ge=1, le=100_000)]  # how often something is done: a larger number is a slip that hangs
 Scalar = bool | int | float | str | None
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise ValueError("this is empty text; to give no value write null (-S <key>=null), or leave it out in the file")
+    return text
+
+
+def _distinct(names: list[str]) -> list[str]:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} stands twice; name each layer once")
+    return names
+
+
+Text = Annotated[str, AfterValidator(_not_empty)]
+Layers = Annotated[list[str], AfterValidator(_distinct)]
 
 
 class Block(BaseModel):
@@ -28,16 +46,16 @@ class Block(BaseModel):
 
 class Data(Block):
     name: str
-    root: str
+    root: Text
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     validation_fraction: Fraction
     seed: int
-    image_size: Annotated[int, Field(ge=4)]
-    eval_resize: Annotated[list[int], Field(max_length=2)]
+    image_size: Annotated[int, Field(ge=4, le=4096)]
+    eval_resize: Annotated[list[Annotated[int, Field(le=4096)]], Field(max_length=2)]
     mean: list[float] | None
     std: list[Positive] | None
     resident_gb: NonNegative
-    workers: Annotated[int, Field(ge=0)]
+    workers: Annotated[int, Field(ge=0, le=256)]
 
     @field_validator("eval_resize")
     @classmethod
@@ -52,18 +70,18 @@ class Forget(Block):
     count: Count
     seed: int
     classes: list[int | str]
-    file: str | None
+    file: Text | None
 
 
 class Model(Block):
     name: str
     kwargs: dict[str, Scalar | list[Scalar]]
     small_stem: Literal[1, 2] | None
-    pretrained: bool | str
+    pretrained: bool | Text
 
 
 class Reference(Block):
-    checkpoint: str | list[str] | None  # one file for all seeds, or one a seed
+    checkpoint: Text | list[Text] | None  # one file for all seeds, or one a seed
     sha256: str | list[str] | None
     checkpoint_key: str | None  # where a file holds several sets of weights
 
@@ -88,7 +106,7 @@ def _item(given: str | list[str] | None, number: int) -> str | None:
 
 
 class Augment(Block):
-    padding: Annotated[int, Field(ge=0)]
+    padding: Annotated[int, Field(ge=0, le=4096)]
     min_area: Annotated[float, Field(gt=0, le=1)]
     flip: Probability
     jitter: Annotated[float, Field(ge=0, lt=1)]
@@ -98,7 +116,7 @@ class Augment(Block):
 class Recipe(Block):
     """How a network is optimised: shared by training, EC-module pre-training and every unlearning method."""
 
-    epochs: Count
+    epochs: Times
     batch_size: Annotated[int, Field(ge=2)]
     optimizer: str
     lr: Positive
@@ -139,7 +157,7 @@ class Start(Block):
 
 class Evaluate(Block):
     batch_size: Count
-    layers: list[str] | None
+    layers: Layers | None
     max_samples: Annotated[int, Field(ge=8)]
     shared_samples: Annotated[int, Field(ge=8)]
     seed: int
@@ -149,7 +167,7 @@ class LinearProbe(Block):
     small_fraction: Annotated[float, Field(gt=0, le=1)]
     layer_samples: Count
     l2: NonNegative
-    steps: Count
+    steps: Times
 
 
 class Attacks(Block):
@@ -159,14 +177,14 @@ class Attacks(Block):
 
 
 class Prototype(Block):
-    draws: Count
+    draws: Times
     false_alarms: Annotated[float, Field(gt=0, lt=1)]
 
 
 class FineTuning(Block):
     """A few plain steps on a copy of the model, as an attacker makes them."""
 
-    steps: Count
+    steps: Times
     batch_size: Annotated[int, Field(ge=2)]
     momentum: Fraction
     clip_norm: Positive
@@ -174,7 +192,7 @@ class FineTuning(Block):
 
 
 class Relearn(FineTuning):
-    draws: Count
+    draws: Times
     lrs: Annotated[list[Positive], Field(min_length=1)]
     survives: Probability
     head_samples: Count
@@ -185,7 +203,7 @@ class RetainOnly(FineTuning):
 
 
 class BatchNormAttack(Block):
-    batches: Count
+    batches: Times
     batch_size: Annotated[int, Field(ge=2)]
 
 
@@ -203,7 +221,7 @@ class KNN(Block):
 class DownstreamSet(Block):
     name: str  # in the metrics: knn.<name>
     source: str
-    root: str
+    root: Text
     domain: str | None = None  # of office_home and domainnet126
     split: Literal["official", "random"] = "official"  # random: `knn.test_fraction` also where there is an official one
 
@@ -214,7 +232,7 @@ class LiRA(Block):
 
 
 class Predictors(Block):
-    points: Count
+    points: Times
     max_samples: Count
     seed: int
 
@@ -227,14 +245,14 @@ class RMIA(Block):
 class Figures(Block):
     models: list[str]
     forget_class: int | str | None
-    queries: Count
-    neighbours: Count
+    queries: Times
+    neighbours: Times
     seed: int
 
 
 class CrossFitted(Block):
     critic: Literal["linear", "kernel"]
-    folds: Annotated[int, Field(ge=2)]
+    folds: Annotated[int, Field(ge=2, le=1000)]
     rank: Count
     landmarks: Count
 
@@ -243,17 +261,17 @@ class InfoNCE(Block):
     held_out: Annotated[float, Field(gt=0, lt=1)]
     dimension: Count
     batch_size: Annotated[int, Field(ge=2)]
-    epochs: Count
-    max_steps_per_epoch: Count
+    epochs: Times
+    max_steps_per_epoch: Times
     lr_features: Positive
     lr_labels: Positive
 
 
 class MutualInformation(Block):
-    layers: list[str] | None
+    layers: Layers | None
     max_samples: Annotated[int, Field(ge=8)]
     estimator: Literal["cross_fitted", "info_nce"]
-    trials: Count
+    trials: Times
     seed: int
     cross_fitted: CrossFitted
     info_nce: InfoNCE
@@ -266,14 +284,21 @@ class IDI(Block):
 
 class Search(Block):
     criterion: Literal["h_mean", "closeness", "accuracy"]
-    trials: Count
+    trials: Times
     give_up: Positive
     max_samples: Annotated[int, Field(ge=4)]
     precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1)]
     lr_min: Positive
     lr_max: Positive
-    epochs_max: Count
+    epochs_max: Times
     forget_weight: Positive
+
+    @field_validator("lr_max")
+    @classmethod
+    def _above_the_lowest(cls, lr_max: float, block: ValidationInfo) -> float:
+        if lr_max < block.data.get("lr_min", 0.0):
+            raise ValueError(f"this should be at least lr_min, {block.data['lr_min']}")
+        return lr_max
 
 
 class Known(Block):

@@ -1,53 +1,38 @@
 """Reading params.yaml: every wrong, missing or unknown value is named by its key, with what was expected.
 
-`python -m unlearning.check` checks the whole file.
+`yaml_text` reads the text, as DVC does. `python -m unlearning.check` checks all of the file.
 """
 
 import math
-import re
-from decimal import Decimal
+from collections.abc import Iterator
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
+from ruamel.yaml.error import YAMLError
 
-from unlearning.errors import InputError, did_you_mean
+from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.params import Block, Params, Start, known_methods
+from unlearning.yaml_text import parsed, what_is_wrong
 
 PARAMS = Path("params.yaml")
-ALTERNATIVES = ("str", "int", "list[str]")  # of a type, as pydantic names them behind the key: the key alone is shown
-TAG = "tag:yaml.org,2002:"  # of YAML's types
-READ_AS_IT_IS = "0|[1-9][0-9]*|"  # of a class: a place in the list, or nothing
+ALTERNATIVES = ("str", "int", "bool")  # of a type, as pydantic names them behind the key: not shown
+CHECKED = "function-after["  # what pydantic sets before the name of a type that has a validator
+BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}  # of YAML 1.1, text in 1.2
+LONGEST_SENTENCE = 350  # of one problem; a message holds as many as fit
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads the names of classes as they are typed, where YAML would make `no` false and 010 eight.
+class _Shown(Repr):
+    """A value within a message, cut short whatever it holds."""
 
-    Raises InputError for a date: DVC, which reads the file too, does not take one.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 100
 
-    def get_single_node(self) -> yaml.Node | None:
-        root: yaml.Node | None = super().get_single_node()
-        for key, node in _class_entries(root):
-            if node.tag == f"{TAG}timestamp":
-                raise InputError(f"{key}: YAML reads {node.value} as a date; write '{node.value}', in quotes")
-            if isinstance(node, yaml.ScalarNode) and not re.fullmatch(READ_AS_IT_IS, node.value):
-                node.tag = f"{TAG}str"
-        return root
-
-
-def _class_entries(root: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
-    several, one = _below(_below(root, "forget"), "classes"), _below(_below(root, "figures"), "forget_class")
-    entries = several.value if isinstance(several, yaml.SequenceNode) else []
-    chosen = [] if one is None or one.tag == f"{TAG}null" else [one]
-    return [*(("forget.classes", node) for node in entries), *(("figures.forget_class", node) for node in chosen)]
-
-
-def _below(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((value for name, value in pairs if name.value == key), None)
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if abs(x) < 10**100 else "a number of more than 100 digits"
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -74,15 +59,21 @@ def load_block(kind: type[AnyBlock], name: str, path: Path = PARAMS) -> AnyBlock
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path} not found; run from the root of the repository") from None
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, a file with the parameters was expected") from None
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from None
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}, line {line}: this is no UTF-8 text; save the file as UTF-8") from None
+    try:
+        values = parsed(text)
+    except (YAMLError, RecursionError) as error:
+        raise InputError(brief(f"{path}{what_is_wrong(error)}")) from None
     if not isinstance(values, dict):
-        raise InputError(f"{path} should hold keys and values, but holds {type(values).__name__}")
+        held = "nothing" if values is None else f"a {type(values).__name__}"
+        raise InputError(f"{path} should hold keys and values, but holds {held}; `git checkout {path}` brings it back")
     return values
 
 
@@ -90,24 +81,40 @@ def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> A
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_sentence(kind, problem, prefix) for problem in error.errors()]
-        raise InputError(f"{path}: " + "; ".join(problems)) from None
+        sentences = [brief(_sentence(kind, problem, prefix), LONGEST_SENTENCE) for problem in error.errors()]
+        raise InputError(brief("; ".join(_fitting([f"{path}: {sentences[0]}", *sentences[1:]])))) from None
+
+
+def _fitting(sentences: list[str], room: int = 450) -> Iterator[str]:
+    """Yield as many of the sentences as fit into a message, and how many more there are."""
+    for number, sentence in enumerate(sentences):
+        room -= len(sentence) + 2
+        if number and room < 0:
+            yield f"and {len(sentences) - number} more"
+            return
+        yield sentence
 
 
 def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
-    key = prefix + ".".join(str(part) for part in problem["loc"] if part not in ALTERNATIVES)
-    given = problem["input"]
-    if problem["type"] == "extra_forbidden":
+    key = prefix + ".".join(str(part) for part in problem["loc"] if not _is_alternative(part))
+    given, what = problem["input"], problem["type"]
+    if what == "extra_forbidden":
         siblings = list(_block_at(kind, problem["loc"][:-1]).model_fields)
         return f"{key}: unknown key{did_you_mean(str(problem['loc'][-1]), siblings)}"
-    if problem["type"] == "missing":
+    if what == "missing":
         return f"{key}: this key is missing"
-    if problem["type"] in ("float_type", "int_type") and isinstance(given, str) and _is_number(given):
-        return f"{key}: YAML reads {given!r} as text, a number was expected; write {Decimal(given):f}"
+    if isinstance(given, str) and _is_number(given, what):
+        return f"{key}: {_Shown().repr(given)} is text, a number was expected; write it without quotes"
+    if what == "bool_type" and isinstance(given, str) and given in BOOLEANS:
+        return f"{key}: {given!r} is text (YAML 1.2, as DVC reads it); write {BOOLEANS[given]}"
     message = problem["msg"].removeprefix("Value error, ")
     if not key:
         return message
-    return f"{key}: {message}" + ("" if isinstance(given, dict) else f", not {given!r}")
+    return f"{key}: {message}" + ("" if isinstance(given, dict) else f", not {_Shown().repr(given)}")
+
+
+def _is_alternative(part: str | int) -> bool:
+    return str(part) in ALTERNATIVES or str(part).startswith(("list[", CHECKED))
 
 
 def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseModel]:
@@ -122,8 +129,10 @@ def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseMo
     return block
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str, what: str) -> bool:
+    """Return whether the text would be what was expected, if it were no text."""
+    kinds: dict[str, type[int] | type[float]] = {"int_type": int, "float_type": float}
     try:
-        return math.isfinite(float(text))
-    except ValueError:
+        return what in kinds and math.isfinite(kinds[what](text))
+    except (ValueError, OverflowError):
         return False

@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from unlearning.engine.run import Run
 from unlearning.models.supervision import SupervisedNetwork, forward_pair
-from unlearning.params import Count, NonNegative, UnlearnRecipe
+from unlearning.params import NonNegative, Times, UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
     norm: Literal["logits", "features"]  # of what
     lambda_opc: NonNegative
-    omega: Count  # retain batches per forget batch, one optimiser step each
+    omega: Times  # retain batches per forget batch, one optimiser step each
 
 
 SEARCH = {"lambda_opc": (0.03, 3.0)}

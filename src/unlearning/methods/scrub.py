@@ -21,12 +21,12 @@ from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.losses.distillation import distillation
-from unlearning.params import Count, NonNegative, Positive, UnlearnRecipe
+from unlearning.params import NonNegative, Positive, Times, UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
     variant: Literal["official", "ec_paper"]
-    m_steps: Count  # epochs that begin with a max pass; ec_paper: steps of each kind in an epoch, at most a pass
+    m_steps: Times  # epochs that begin with a max pass; ec_paper: steps of each kind in an epoch, at most a pass
     forget_batch_size: Annotated[int, Field(ge=2)]
     alpha: NonNegative  # weight of KD on the retain set
     gamma: NonNegative  # weight of CE on the retain set

@@ -24,18 +24,18 @@ from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.methods.families.points import Points, scan_points
 from unlearning.models.supervision import SupervisedNetwork, Supervision, forward_pair
-from unlearning.params import Count, Fraction, NonNegative, Positive, UnlearnRecipe
+from unlearning.params import Fraction, NonNegative, Positive, Times, UnlearnRecipe
 
 SECOND_LAMBDA = 0.1  # of lambda_forget, in the second phase (official)
 
 
 class CentroidConfig(UnlearnRecipe):
-    retain_per_forget: Count  # retain batches per forget batch, one optimiser step each
+    retain_per_forget: Times  # retain batches per forget batch, one optimiser step each
     lambda_forget: NonNegative
     lambda_retain: NonNegative
     temperature: Positive  # of the cross-entropy
     label_smoothing: Fraction
-    second_epochs: Annotated[int, Field(ge=0)]  # passes over the retain set; 0 = no second phase
+    second_epochs: Annotated[int, Field(ge=0, le=100_000)]  # passes over the retain set; 0 = no second phase
     second_batch_size: Annotated[int, Field(ge=2)]
     second_lr: Positive  # share of lr
 

@@ -17,11 +17,11 @@ from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.losses.supcon import supcon
 from unlearning.methods.families.points import Points
 from unlearning.models.backbone import classifier_of
-from unlearning.params import Count, Positive, UnlearnRecipe
+from unlearning.params import Positive, Times, UnlearnRecipe
 
 
 class CollapseAlignConfig(UnlearnRecipe):
-    collapse_epochs: Count  # passes over the retain set before the `epochs` of alignment
+    collapse_epochs: Times  # passes over the retain set before the `epochs` of alignment
     tau: Positive
     views: Literal[1, 2]  # of each image in a batch of the collapse
 

@@ -8,14 +8,14 @@ from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.methods.families.points import Points, Side, sides
 from unlearning.models.supervision import forward_pair
-from unlearning.params import Count, NonNegative, Positive, UnlearnRecipe
+from unlearning.params import NonNegative, Positive, Times, UnlearnRecipe
 
 ContrastiveLoss = Callable[[Side, Side, float], Tensor]  # of the forget side, the retain side and tau
 
 
 class ContrastConfig(UnlearnRecipe):
     tau: Positive
-    omega: Count  # retain batches per forget batch, one optimiser step each
+    omega: Times  # retain batches per forget batch, one optimiser step each
     lambda_cu: NonNegative
     lambda_ce: NonNegative
     joint_forward: bool
