@@ -69,6 +69,10 @@ def test_the_repositorys_own_file_passes(checked: Callable[[dict[str, Any]], Non
         ({"ec.augment.padding": 8}, "ec.augment.padding: 8 px would shift images of 8 px (data.image_size) out of"),
         ({"relearn.augment.padding": 9}, "relearn.augment.padding: 9 px"),
         ({"model.name": "resnet81"}, "model.name: timm has no model 'resnet81' (did you mean 'resnet"),
+        (
+            {"model.name": "cspresnet50d", "model.kwargs": {}, "model.small_stem": None, "model.pretrained": True},
+            "model.pretrained: timm has no weights of 'cspresnet50d'; give false or the path of a file",
+        ),
         ({"model.kwargs": {"layer": [1]}}, "model.kwargs: timm cannot build resnet18"),
         ({"model.kwargs": {"global_pool": ""}}, "model: resnet18 does not take images of 8 px"),
         ({"model.kwargs": {"num_classes": 3}}, "model.kwargs: timm cannot build resnet18"),

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -20,11 +21,11 @@ from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
 from unlearning.errors import InputError, brief, did_you_mean, run_stage
 from unlearning.methods import method_config
 from unlearning.methods.families.points import EveryPoint, points_of
-from unlearning.models.backbone import Architecture, build, refuse_unknown
+from unlearning.models.backbone import Architecture, build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.supervision import SupervisedNetwork
 from unlearning.models.taps import check_layers, evaluation_layers, tapped
-from unlearning.params import Augment, Data, Forget, Params, Recipe, Reference
+from unlearning.params import Augment, Data, Forget, Model, Params, Recipe, Reference
 from unlearning.params_file import PARAMS, load_params
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
@@ -117,12 +118,12 @@ def _warn_of_lost_photos(data: Data, source: Source) -> None:
 
 
 def _check_model(params: Params, configs: Configs, classes: int) -> None:
-    refuse_unknown(params.model.name, params.model.pretrained)
     shape = Architecture(
         params.model.name, dict(params.model.kwargs), params.model.small_stem, classes, 3, params.data.image_size
     )
     with torch.device("meta"), torch.no_grad():
         model = build(shape).eval()
+        _refuse_no_weights(params.model)
         _refuse_no_logits(model, shape)
         _check_evaluation(model, shape, params)
         if any(start.start == "ec_modules" for start in params.methods.values()):
@@ -130,6 +131,11 @@ def _check_model(params: Params, configs: Configs, classes: int) -> None:
         for name, config in configs.items():
             if isinstance(config, EveryPoint):
                 _check_points(model, shape, config, params, name)
+
+
+def _refuse_no_weights(model: Model) -> None:
+    if model.pretrained is True and not timm.is_model_pretrained(model.name):
+        raise InputError(f"model.pretrained: timm has no weights of {model.name!r}; give false or the path of a file")
 
 
 def _refuse_no_logits(model: nn.Module, shape: Architecture) -> None:

@@ -38,7 +38,14 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
 
     Raises InputError for an unknown name, arguments that timm refuses, or weights that do not fit.
     """
-    refuse_unknown(architecture.name, pretrained)
+    if not timm.is_model(architecture.name):
+        hint = did_you_mean(architecture.name, timm.list_models())
+        raise InputError(f"model.name: timm has no model {architecture.name!r}{hint}")
+    if pretrained is True and not timm.is_model_pretrained(architecture.name):
+        raise InputError(
+            f"model.pretrained: timm has no weights of {architecture.name!r}; set it to false or give the path of a "
+            "local file"
+        )
     try:
         model: nn.Module = timm.create_model(
             architecture.name,
@@ -62,17 +69,6 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
     if isinstance(pretrained, str):
         load_pretrained(model, Path(pretrained))
     return model
-
-
-def refuse_unknown(name: str, pretrained: bool | str) -> None:
-    """Raise InputError for a name, or for weights to start from, that timm does not have."""
-    if not timm.is_model(name):
-        hint = did_you_mean(name, timm.list_models())
-        raise InputError(f"model.name: timm has no model {name!r}{hint}")
-    if pretrained is True and not timm.is_model_pretrained(name):
-        raise InputError(
-            f"model.pretrained: timm has no weights of {name!r}; set it to false or give the path of a local file"
-        )
 
 
 def shrink_stem(model: nn.Module, stride: int) -> None:
