@@ -38,9 +38,7 @@ def refusal(path: Path) -> str:
     return message.removeprefix(str(path))
 
 
-@pytest.mark.parametrize(
-    "text", ["1e-05", "1E-5", "1e-2", "+.5", "-0.0e3", ".5", "5.", "2e1", "1.5e+3", "1_0.5"]
-)
+@pytest.mark.parametrize("text", ["1e-05", "1E-5", "1e-2", "+.5", "-0.0e3", ".5", "5.", "2e1", "1.5e+3", "1_0.5"])
 def test_a_number_is_what_dvc_reads(rewritten: Rewrite, text: str) -> None:
     path = rewritten("weight_decay: 0.0005 ", f"weight_decay: {text} ")
     read = load_params(path).train.weight_decay

@@ -81,8 +81,18 @@ def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> A
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        sentences = [brief(_sentence(kind, problem, prefix), LONGEST_SENTENCE) for problem in error.errors()]
+        sentences = [brief(_sentence(kind, problem, prefix), LONGEST_SENTENCE) for problem in _telling(error.errors())]
         raise InputError(brief("; ".join(_fitting([f"{path}: {sentences[0]}", *sentences[1:]])))) from None
+
+
+def _telling(problems: list[Any]) -> list[Any]:
+    """Drop what the other alternatives of a type say where the right one has said what is wrong with the value."""
+    judged = [_place(problem) for problem in problems if problem["type"] == "value_error"]
+    return [problem for problem in problems if problem["type"] == "value_error" or _place(problem) not in judged]
+
+
+def _place(problem: Any) -> tuple[str | int, ...]:
+    return tuple(part for part in problem["loc"] if not _is_alternative(part))
 
 
 def _fitting(sentences: list[str], room: int = 450) -> Iterator[str]:
@@ -96,7 +106,7 @@ def _fitting(sentences: list[str], room: int = 450) -> Iterator[str]:
 
 
 def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
-    key = prefix + ".".join(str(part) for part in problem["loc"] if not _is_alternative(part))
+    key = prefix + ".".join(str(part) for part in _place(problem))
     given, what = problem["input"], problem["type"]
     if what == "extra_forbidden":
         siblings = list(_block_at(kind, problem["loc"][:-1]).model_fields)
@@ -110,7 +120,7 @@ def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if not key:
         return message
-    return f"{key}: {message}" + ("" if isinstance(given, dict) else f", not {_Shown().repr(given)}")
+    return f"{key}: {message}" + ("" if isinstance(given, dict) or given == "" else f", not {_Shown().repr(given)}")
 
 
 def _is_alternative(part: str | int) -> bool:

@@ -28,7 +28,7 @@ from unlearning.engine.schedule import BatchSchedule
 from unlearning.errors import InputError
 from unlearning.methods.families.points import final_point, scan_points
 from unlearning.models.supervision import SupervisedNetwork
-from unlearning.params import NonNegative, Positive, Times, UnlearnRecipe
+from unlearning.params import NonNegative, Positive, Text, Times, UnlearnRecipe
 
 SHRINKAGES = {"official": 2, "ec_paper": 1}
 SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
@@ -36,7 +36,7 @@ SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
 
 class Config(UnlearnRecipe):
     variant: Literal["official", "ec_paper"]
-    surrogate: str | None  # folder of images
+    surrogate: Text | None  # folder of images
     keep_per_forget: Times  # distillation batches per forget batch, one optimiser step each
     lambda_forget: NonNegative  # lambda_1
     lambda_keep: NonNegative  # lambda_2

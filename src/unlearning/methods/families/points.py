@@ -6,16 +6,16 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearning.data.batches import Batch
 from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
 from unlearning.engine.validation import eval_mode
 from unlearning.errors import InputError
-from unlearning.models.supervision import SupervisedNetwork, Supervision
-from unlearning.models.taps import check_layers, stages
-from unlearning.params import Block, NonNegative
+from unlearning.models.supervision import FINAL, SupervisedNetwork, Supervision
+from unlearning.models.taps import check_layers, in_depth_order, stages
+from unlearning.params import Block, Layers, NonNegative
 
 
 class EveryPoint(Block):
@@ -24,7 +24,7 @@ class EveryPoint(Block):
     layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, one per supervision point, in depth order
     modules: bool  # off: pool the raw stage features (paper 4.3, "w/o EC modules")
     layer_ce: bool  # off: cross-entropy at the final classifier only (paper 4.3 and A.3)
-    extra_points: list[str]  # further layers, pooled without a module (paper 4.3, "+ final backbone blocks")
+    extra_points: Layers  # further layers, pooled without a module (paper 4.3, "+ final backbone blocks")
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,26 @@ def every_point(run: Run, cfg: EveryPoint) -> Points:
 
     Raises InputError when the number of weights is not that of the points.
     """
-    points = [stage.module for stage in stages(run.model)[:-1]]
-    points += check_layers(run.model, cfg.extra_points, f"{run.name}.extra_points")
+    points = points_of(run.model, cfg, run.name)
     modules = run.modules if cfg.modules else None
     network = SupervisedNetwork(run.model, points, modules, cfg.layer_ce, run.launch.fp32_modules)
-    if len(cfg.layer_weights) != len(network.names):
-        raise InputError(
-            f"{run.name}.layer_weights: {len(cfg.layer_weights)} weights for {len(network.names)} supervision points "
-            f"({', '.join(network.names)}); give one each"
-        )
     return Points(network, list(cfg.layer_weights))
+
+
+def points_of(model: nn.Module, cfg: EveryPoint, method: str) -> list[str]:
+    """Return the layers that are supervision points beside the final one, in depth order.
+
+    Raises InputError that begins with the method's key for an unknown layer and for weights that are not one a point.
+    """
+    points = [stage.module for stage in stages(model)[:-1]]
+    points = in_depth_order(model, points + check_layers(model, cfg.extra_points, f"{method}.extra_points"))
+    names = [*points, FINAL]
+    if len(cfg.layer_weights) != len(names):
+        raise InputError(
+            f"{method}.layer_weights: {len(cfg.layer_weights)} weights for {len(names)} supervision points "
+            f"({', '.join(names)}); give one each"
+        )
+    return points
 
 
 @torch.no_grad()
