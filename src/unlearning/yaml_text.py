@@ -33,6 +33,10 @@ def _reader() -> YAML:
     return YAML(typ="safe")  # as in dvc.utils.serialize
 
 
+class _Refused(MarkedYAMLError):
+    """Valid YAML that is not taken here."""
+
+
 class _NamedConstructor(SafeConstructor):
     """Names the place of a value that looks like a number or a date and is none, such as one of 10,000 digits.
 
@@ -44,7 +48,7 @@ class _NamedConstructor(SafeConstructor):
         for key, entry in _class_entries(node):
             if entry.tag == f"{TAG}timestamp":
                 problem = f"{key}: {entry.value} is a date to YAML; write '{entry.value}', in quotes"
-                raise ConstructorError(None, None, problem, entry.start_mark)
+                raise _Refused(None, None, problem, entry.start_mark)
             if isinstance(entry, ScalarNode) and not re.fullmatch(READ_AS_IT_IS, entry.value):
                 entry.ctag = Tag(suffix=f"{TAG}str")
         return super().construct_document(node)
@@ -86,5 +90,7 @@ def what_is_wrong(error: Exception) -> str:
         return f", line {line}: the key {key!r} stands twice in its block; remove one"
     began = error.context_mark.line + 1 if error.context_mark else line
     context = f" ({error.context}, which began in line {began})" if error.context and began != line else ""
+    if isinstance(error, _Refused):
+        return f", line {line}: {problem}"
     tab = "; indent by spaces, not by tabs" if "tab" in str(problem) or "start any token" in str(problem) else ""
     return f", line {line}: not valid YAML: {problem}{context}{tab}"

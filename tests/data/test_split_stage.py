@@ -1,6 +1,7 @@
 """stages/split.py as a whole: what it prints and writes."""
 
 import json
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +75,10 @@ def test_a_class_that_yaml_reads_as_a_date_is_refused_with_what_to_write(
 ) -> None:
     with pytest.raises(SystemExit):
         split("[no, 2020-01-01]", forget={"scenario": "classes", "classes": "TYPED"})
-    said = "error: forget.classes: YAML reads 2020-01-01 as a date; write '2020-01-01', in quotes\n"
-    assert capsys.readouterr().err == said
+    said = (
+        r"error: params.yaml, line \d+: forget.classes: 2020-01-01 is a date to YAML; write '2020-01-01', in quotes\n"
+    )
+    assert re.fullmatch(said, capsys.readouterr().err)
 
 
 def test_a_refused_choice_overwrites_nothing(split: Callable[..., str], image_tree: ImageTree) -> None:

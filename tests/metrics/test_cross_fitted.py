@@ -142,6 +142,14 @@ def test_equal_features_tell_nothing() -> None:
 
 
 @pytest.mark.parametrize("cfg", [LINEAR, KERNEL])
+def test_dead_units_of_next_to_nothing_change_nothing_and_break_nothing(cfg: CrossFitted) -> None:
+    features, labels = two_means(200, 16, 2.0, seed=0)
+    dead = torch.randn(200, 60, generator=torch.Generator().manual_seed(1)) * 10.0 ** -torch.linspace(15, 42, 60)
+    beside = estimate(torch.cat([features, dead], dim=1), labels, cfg)
+    assert beside.held_out == pytest.approx(estimate(features, labels, cfg).held_out, abs=0.0001)
+
+
+@pytest.mark.parametrize("cfg", [LINEAR, KERNEL])
 def test_a_sample_has_no_part_in_its_own_prediction(cfg: CrossFitted) -> None:
     features, labels = two_means(200, 16, 2.0, seed=0)
     views, asked = critic_views(features, cfg, 0), deal_folds(labels, 4, 0, 0) == 0

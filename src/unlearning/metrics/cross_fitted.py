@@ -30,6 +30,7 @@ SURE = 0.99  # a score at +-1 would have infinite log-odds
 STACK_L2 = 0.01  # half the squared norm of the stacking weights, against separable samples
 NEWTON_STEPS = 30
 CONVERGED = 0.0000001  # nats a sample that another step of Newton's could win
+ROUNDING = 1e-12  # of the largest component's power: far below what the weakest ridge lets through
 SMALLEST = 1e-5  # of the largest eigenvalue of the landmarks' kernel: below, directions are rounding errors
 
 View = Callable[[Tensor, CrossFitted, int], Tensor]
@@ -49,7 +50,7 @@ def critic_views(features: Tensor, cfg: CrossFitted, seed: int) -> list[Tensor]:
 
     features (n, d): pooled, in any unit. Neither the unit nor a rotation changes an estimate, beyond rounding.
     """
-    components = principal_components(features, cfg.rank, seed)
+    components = without_rounding(principal_components(features, cfg.rank, seed))
     return [view(components, cfg, seed) for view in CRITICS[cfg.critic]]
 
 
@@ -107,6 +108,15 @@ def principal_components(features: Tensor, rank: int, seed: int) -> Tensor:
     for _ in range(SUBSPACE_STEPS):
         basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
     return principal_components(centred @ basis, rank, seed)
+
+
+def without_rounding(components: Tensor) -> Tensor:
+    """Return the components (n, p) without those of next to no power: dead units leave some of 1e-40.
+
+    In float32 an eigenvalue problem with such numbers among others does not converge.
+    """
+    power = components.double().square().sum(dim=0)
+    return components[:, power >= ROUNDING * power.max()]
 
 
 def linear_view(components: Tensor, _cfg: CrossFitted, _seed: int) -> Tensor:
