@@ -118,9 +118,8 @@ def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
     if what == "bool_type" and isinstance(given, str) and given in BOOLEANS:
         return f"{key}: {given!r} is text (YAML 1.2, as DVC reads it); write {BOOLEANS[given]}"
     message = problem["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    return f"{key}: {message}" + ("" if isinstance(given, dict) or given == "" else f", not {_Shown().repr(given)}")
+    said = isinstance(given, dict) or (what == "value_error" and given == "")  # shown, it would tell nothing more
+    return (f"{key}: " if key else "") + message + ("" if said or not key else f", not {_Shown().repr(given)}")
 
 
 def _is_alternative(part: str | int) -> bool:
