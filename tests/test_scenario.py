@@ -257,8 +257,8 @@ def test_an_unknown_key_is_named_with_the_nearest_and_nothing_is_written(
     [
         ("train:\n  lr: -1\n", "train.lr: Input should be greater than 0, not -1"),
         (
-            "headline: cu\ntrain:\n  lr: 1e-3\n",
-            "train.lr: YAML reads '1e-3' as text, a number was expected; write 0.001",
+            "headline: cu\ntrain:\n  lr: '0.001'\n",
+            "train.lr: '0.001' is text, a number was expected; write it without quotes",
         ),
         ("ec:\n  omega: 0\n", "ec.omega: Input should be greater than "),
         ("train: 3\n", "train: Input should be a valid dictionary"),
