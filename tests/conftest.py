@@ -96,6 +96,20 @@ def make_run(world: Manifest) -> Callable[..., Run]:
     return make
 
 
+@pytest.fixture
+def rewritten(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Return a function that replaces the first occurrence of a text in a copy of params.yaml."""
+    original = PARAMS.read_text(encoding="utf-8")
+
+    def write(old: str, new: str) -> Path:
+        assert old in original
+        path = tmp_path / "params.yaml"
+        path.write_text(original.replace(old, new, 1), encoding="utf-8")
+        return path
+
+    return write
+
+
 def config_of(method: str, **changes: object) -> Any:
     """Return a method's parameters as in params.yaml, but for a recipe that suits the small world, and `changes`."""
     own = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))[method]

@@ -31,19 +31,6 @@ def edited(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     return write
 
 
-@pytest.fixture
-def rewritten(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Return a function that replaces the first occurrence of a text in a copy of params.yaml."""
-
-    def write(old: str, new: str) -> Path:
-        assert old in ORIGINAL
-        path = tmp_path / "params.yaml"
-        path.write_text(ORIGINAL.replace(old, new, 1), encoding="utf-8")
-        return path
-
-    return write
-
-
 def load_both(path: Path) -> None:
     load_params(path)
     load_block(ECConfig, "ec", path)

@@ -14,19 +14,6 @@ ORIGINAL = (Path(__file__).parents[1] / "params.yaml").read_text(encoding="utf-8
 Rewrite = Callable[[str, str], Path]
 
 
-@pytest.fixture
-def rewritten(tmp_path: Path) -> Rewrite:
-    """Return a function that replaces the first occurrence of a text in a copy of params.yaml."""
-
-    def write(old: str, new: str) -> Path:
-        assert old in ORIGINAL
-        path = tmp_path / "params.yaml"
-        path.write_text(ORIGINAL.replace(old, new, 1), encoding="utf-8")
-        return path
-
-    return write
-
-
 def refusal(path: Path) -> str:
     """Return the message with which the file is refused, without the file's name."""
     with pytest.raises(InputError) as caught:

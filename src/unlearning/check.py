@@ -95,8 +95,8 @@ def _check_data(params: Params) -> Source | None:
 
 
 def _refuse_ids_above(forget: Forget, count: int) -> None:
-    if forget.scenario == "random" and forget.count >= count:
-        raise InputError(f"forget.count: {forget.count} of {count} classes leaves none to retain; choose fewer")
+    if forget.scenario == "random":
+        forget_classes(forget, [str(number) for number in range(count)])  # how many there are is enough to know
     for entry in forget.classes if forget.scenario == "classes" else ():
         if str(entry).lstrip("-").isdecimal() and not 0 <= int(entry) < count:
             raise InputError(f"forget.classes: no class {entry!r}; there are {count}, 0 to {count - 1}")
