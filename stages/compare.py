@@ -17,11 +17,14 @@ from unlearning.figures.per_class import write_per_class
 from unlearning.figures.relearn import draw_prototypes, draw_relearning
 from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
+from unlearning.figures.style import save_text
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
 from unlearning.over_seeds import Summary, summarise, worst_hurt
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
+
+NO_PICTURE = "There is no test image of a class to forget."
 
 
 def main() -> None:
@@ -90,8 +93,8 @@ def draw_curves(summaries: dict[str, Summary]) -> None:
     write_atomically(Path("plots/prototype.png"), lambda path: draw_prototypes(imprinted, path))
 
 
-def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str, float]]:
-    return {name: {"0": one.metrics["test_forget_acc"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
+def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str, float | None]]:
+    return {name: {"0": one.mean["judged"]["forget"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
 def draw_pictures(params: Params, manifest: Manifest) -> None:
@@ -100,9 +103,15 @@ def draw_pictures(params: Params, manifest: Manifest) -> None:
     of_models = {name: read_evidence(name, params.seeds[0], []).shared for name in names}
     shown = {name: shared.test for name, shared in of_models.items()}
     sample = of_models["original"]
-    first = manifest.forget_classes[0]
+    pictured = [label for label in manifest.forget_classes if label in sample.test_labels]
+    if not pictured:
+        for name in ("tsne", "retrieval"):
+            write_atomically(Path(f"plots/{name}.png"), lambda path: save_text(NO_PICTURE, path))
+        return
+    first = pictured[0]
     if cfg.forget_class is not None:
-        first = class_id(cfg.forget_class, manifest.classes, "figures.forget_class")
+        wished = class_id(cfg.forget_class, manifest.classes, "figures.forget_class")
+        first = wished if wished in pictured else first
     queries = choose_queries(sample.test_labels, manifest.forget_classes, first, cfg.queries, cfg.seed)
     write_atomically(
         Path("plots/tsne.png"), lambda path: draw_tsne(shown, sample.test_labels, first, manifest, cfg.seed, path)

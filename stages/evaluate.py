@@ -14,6 +14,7 @@ from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.repetitions import Needs, place_all, repeat
 from unlearning.engine.resume import ResumeState
+from unlearning.engine.validation import validate
 from unlearning.errors import run_stage
 from unlearning.evaluation.attacks import prototype_curves, target
 from unlearning.evaluation.batchnorm import after_recalibration
@@ -26,7 +27,7 @@ from unlearning.evaluation.numbers import (
     linear_probes,
     membership,
     shared_of,
-    with_forget_masks,
+    with_masks,
 )
 from unlearning.evaluation.relearning import relearning_curves
 from unlearning.evaluation.retain_only import after_retain_only
@@ -85,7 +86,10 @@ def measure(
 
     what = f"{name}, seed {seed}, on the"
     train, test = (ImageSplit(manifest, split, where.device, params.data.workers) for split in ("train", "test"))
-    kept_train, kept_test = (kept_sample(len(split.labels), cfg.max_samples, cfg.seed) for split in (train, test))
+    attackers = manifest.holding_back("test")  # what judges an attack, the attacker has not
+    known = attackers.select("train")
+    kept_train = known[kept_sample(len(known), cfg.max_samples, cfg.seed)]
+    kept_test = kept_sample(len(test.labels), cfg.max_samples, cfg.seed)
     forget, retain = manifest.select("train", "forget"), manifest.select("train", "retain")
     sample = balanced_sample(forget, retain, critics.max_samples, critics.seed)
     with watch.part("forward passes"):
@@ -94,13 +98,15 @@ def measure(
             pool_maps=not ESTIMATORS[critics.estimator].on_maps,
         )  # fmt: skip
         on_test = forward_pass(model, test, where, cfg.batch_size, f"{what} test split", kept_test, layers)
+        with where.autocast():
+            held_out = validate(model, ImageSplit(manifest, "validation", where.device, params.data.workers), manifest)
     with watch.part("metrics"):
-        passes = with_forget_masks(on_train, on_test, manifest)
-        raw = accuracies(passes, manifest) | diagnostics(passes)
+        passes = with_masks(on_train, on_test, manifest)
+        raw = accuracies(passes, manifest) | diagnostics(passes) | {"validation": held_out}
         raw["linear_probe"] = linear_probes(passes, len(manifest.classes), params.linear_probe, cfg.seed, where.device)
         raw["membership"] = membership(passes, cfg.seed)
     with watch.part("attacks"):
-        victim = target(model, manifest, passes, train, test, params.attacks, where)
+        victim = target(model, attackers, passes, train, test, params.attacks, where)
         raw["prototype"] = prototype_curves(victim, params.attacks, params.prototype)
         raw["retain_only"] = asdict(after_retain_only(victim, params.attacks, params.retain_only))
         raw["batchnorm"] = asdict(after_recalibration(victim, params.attacks, params.batchnorm))

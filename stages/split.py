@@ -14,12 +14,13 @@ from unlearning.params_file import load_params
 def main() -> None:
     params = load_params()
     source = load_source(params.data)
-    prepared = prepare(source, params.data, params.forget)
+    prepared = prepare(source, params.data, params.forget, given=params.original.checkpoint is not None)
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)
     chosen = [_erased(prepared.manifest, label, source.folder) for label in prepared.manifest.forget_classes]
-    print("\n".join([*chosen, *repeated_classes(params.forget, source.classes), *source.notes]))
+    notes = [*repeated_classes(params.forget, source.classes), *source.notes, *_stand_ins(prepared.manifest)]
+    print("\n".join([*chosen, *notes]))
     print(f"split {prepared.manifest.hash}: {_counts(prepared.manifest)} of {len(source.classes)} classes")
 
 
@@ -28,6 +29,20 @@ def _erased(manifest: Manifest, label: int, folder: Path | None) -> str:
     name = manifest.classes[label]
     where = "" if folder is None else f", folder {folder / name}"
     return f"to forget: {name!r}, at place {label} of the classes from 0{where}: {_counts(manifest, label)}"
+
+
+def _stand_ins(manifest: Manifest) -> list[str]:
+    """Say which images of the other splits are training images too, and so what cannot be measured."""
+    validation, test = (len(manifest.splits[name].borrowed) for name in ("validation", "test"))
+    notes = []
+    if validation:
+        notes.append(f"validation split: {validation} training images, which only `make search` holds back")
+    if test:
+        notes.append(
+            f"test split: {test} training images stand in, as the given model may have seen all there are; attacks are "
+            "judged by them, and what asks for images it has not seen (TFA, TRA, MIA) leaves them out"
+        )
+    return notes
 
 
 def _counts(manifest: Manifest, label: int | None = None) -> str:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import yaml
 from torch import nn
 
-from unlearning.data.batches import save_pixels
+from unlearning.data.batches import load_pixels, save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.resume import ResumeState
@@ -108,6 +109,16 @@ def rewritten(tmp_path: Path) -> Callable[[str, str], Path]:
         return path
 
     return write
+
+
+def without_forget_images(world: Manifest, *splits: str) -> Manifest:
+    """Return the manifest without images of the classes to forget in some splits, and write the pixels that stay."""
+    left = dict(world.splits)
+    for name in splits:
+        kept = world.select(name, "retain")
+        save_pixels(name, load_pixels(name)[torch.from_numpy(kept)].clone())
+        left[name] = Split([left[name].ids[i] for i in kept], left[name].labels[kept])
+    return replace(world, splits=left)
 
 
 def config_of(method: str, **changes: object) -> Any:

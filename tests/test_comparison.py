@@ -81,6 +81,8 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
         "retain_only": {"forget": 10.0, "retain": 80.0},
         "batchnorm": {"forget": 12.0 - seed, "retain": 79.0},
         "predictors": {"weight_distance": 0.5 * seed, "loss_barrier": 0.1},
+        "validation": {"validation_forget_acc": 15.0, "validation_retain_acc": 85.0},
+        "judged": {"forget": 20.0, "retain": 80.0},
         "collapse": {"forget": spread, "retain": dict(spread)},
         "calibration_error": 3.0,
     }

@@ -24,7 +24,15 @@ from unlearning.metrics.rmia import rmia_scores
 from unlearning.params import CKA, IDI, RMIA
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
-AS_MEASURED = ("predictors", "collapse", "calibration_error", "train_acc_per_class", "test_acc_per_class")
+AS_MEASURED = (
+    "judged",
+    "validation",
+    "predictors",
+    "collapse",
+    "calibration_error",
+    "train_acc_per_class",
+    "test_acc_per_class",
+)
 CURVES = ("prototype", "relearn")  # attacks with a number for each number of images
 REVIVALS = ("retain_only", "batchnorm")  # attacks that see no label of a forgotten class
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
@@ -116,13 +124,14 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
     """Return all numbers of one model of one seed; those that are undefined are left out, the notes say why."""
     alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
     percentages, near = comparable(own), closeness(own, beside)
-    metrics: Metrics = {key: percentages[key] for key in ACCURACIES}
+    metrics: Metrics = {key: percentages[key] for key in ACCURACIES if key in percentages}
     if alignment["cka_layers"][PENULTIMATE] is not None:
         metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
     metrics |= {key: information[key] for key in ("idi", "idi_abs") if key in information}
     metrics |= transfer
     scores = normalised_scores(metrics, transfer.get("knn_gap"))
-    metrics["h_mean"] = h_mean(scores)
+    if "forget_acc" in scores:
+        metrics["h_mean"] = h_mean(scores)
     if near:
         metrics["retrain_gap"] = near.pop("retrain_gap")
     metrics |= {key: percentages[key] for key in ("linear_probe", "mia_auc") if key in percentages}
@@ -138,7 +147,7 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
         "cost": relative_cost(own.cost, beside.retrained.cost if beside.retrained else {}),
         **{key: own.raw[key] for key in AS_MEASURED},
         "collapsed": bool(collapsed),
-        "notes": [*own.raw["too_few"], *cka_notes(own, beside.cka), *collapsed]
+        "notes": [*missing_notes(own.raw), *own.raw["too_few"], *cka_notes(own, beside.cka), *collapsed]
         + idi_notes(information)
         + h_mean_notes(scores),
     }
@@ -186,11 +195,16 @@ def comes_back(own: Evidence, original: Evidence) -> dict[str, Any]:
 
 
 def above(own: Any, floor: Any) -> Any:
-    """Return how much more comes back than in the retrained model, in points: a number, or one a number of images."""
+    """Return how much more comes back than in the retrained model, in points: a number, or one a number of images.
+
+    None where there is no image to ask.
+    """
+    if own is None:
+        return None
     return {shots: value - floor[shots] for shots, value in own.items()} if isinstance(own, dict) else own - floor
 
 
-def head_recovery(own: Evidence, original: Evidence) -> float:
+def head_recovery(own: Evidence, original: Evidence) -> float | None:
     """Return the test forget accuracy of the head that maps the model's features to the original's logits."""
     if not torch.equal(own.shared.train_labels, original.shared.train_labels):
         raise InputError("the models were evaluated on different samples; run `dvc repro`, which evaluates them again")
@@ -201,12 +215,11 @@ def head_recovery(own: Evidence, original: Evidence) -> float:
 def shadow_attacks(own: Shared, beside: Yardstick) -> dict[str, Any]:
     """Return the AUCs of the attacks by shadow models on the forgotten classes, training against test images.
 
-    Nothing where there are no shadow models.
+    Nothing where there are no shadow models, or no images of one of the two kinds.
     """
-    shadows = beside.shadows
-    if not shadows:
+    shadows, train, test = beside.shadows, own.train_forget_positions, own.test_forget_positions
+    if not shadows or not len(train) or not len(test):
         return {}
-    train, test = own.train_forget_positions, own.test_forget_positions
     says = torch.stack([torch.cat([shadow.train[train], shadow.test[test]]) for shadow in shadows])
     out = torch.stack([torch.cat([shadow.train_out[train], torch.ones(len(test)).bool()]) for shadow in shadows])
     target = torch.cat([own.train_forget_scaled, own.test_forget_scaled])
@@ -219,15 +232,17 @@ def shadow_attacks(own: Shared, beside: Yardstick) -> dict[str, Any]:
 
 
 def comparable(evidence: Evidence) -> dict[str, float]:
-    """Return the percentages that closeness to the retrained model is measured over."""
+    """Return the percentages that closeness to the retrained model is measured over, where there are images."""
     raw = evidence.raw
-    numbers = {key: float(raw[key]) for key in ACCURACIES} | {"linear_probe": raw["linear_probe"]["all"]["forget"]}
+    numbers = {key: raw[key] for key in ACCURACIES}
+    numbers["linear_probe"] = raw["linear_probe"]["all"]["forget"]
     if raw["membership"]:
         numbers["mia_auc"] = raw["membership"][JOINT]["auc"]
     for name in CURVES:
         numbers |= {f"{name}.{shots}": value for shots, value in raw[name]["forget"].items()}
     numbers |= {name: raw[name]["forget"] for name in REVIVALS}
-    return numbers | {f"knn.{name}": value for name, value in evidence.transfer.items()}
+    numbers |= {f"knn.{name}": value for name, value in evidence.transfer.items()}
+    return {key: float(value) for key, value in numbers.items() if value is not None}
 
 
 def closeness(own: Evidence, beside: Yardstick) -> dict[str, Any]:
@@ -235,9 +250,10 @@ def closeness(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     if beside.retrained is None:
         return {}
     percentages, gold = comparable(own), comparable(beside.retrained)
+    said, gold_said = own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits
     return {
         "retrain_gap": retrain_gap(percentages, gold),
-        "js_divergence": js_divergence(own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits),
+        **({"js_divergence": js_divergence(said, gold_said)} if len(said) else {}),
         "retrain_gap_over": sorted(set(percentages) & set(gold)),
     }
 
@@ -285,6 +301,16 @@ def nats_of(evidence: Evidence, estimate: str) -> Trials:
     return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
 
 
+def missing_notes(raw: dict[str, Any]) -> list[str]:
+    """Return which accuracies are left out for want of images."""
+    images = {
+        "forget_acc": "training image to forget: FA, and all that is built on such images",
+        "test_forget_acc": "test image to forget that the model has not seen: TFA and MIA",
+        "test_retain_acc": "test image to keep that the model has not seen: TRA and ECE",
+    }
+    return [f"there is no {what} are left out" for key, what in images.items() if raw[key] is None]
+
+
 def cka_notes(own: Evidence, cfg: CKA) -> list[str]:
     """Return why CKA is left out, where it is."""
     count, least = len(own.shared.test_forget_labels), LEAST[cfg.estimator]
@@ -303,6 +329,8 @@ def h_mean_notes(scores: dict[str, float]) -> list[str]:
 
 def collapse_notes(own: dict[str, Diagnostics], original: dict[str, Diagnostics]) -> list[str]:
     """Return a warning where the forget set's features nearly collapsed: then a low CKA says no more than that."""
+    if own["forget"] is None:
+        return []
     measures = {
         "effective rank of the forget set": lambda one: one["forget"]["effective_rank"],
         "variance of the forget set over that of the retain set": spread,

@@ -54,9 +54,9 @@ def test_a_validation_folder_is_the_validation_split(
     source = load()
     assert source.notes == [f"validation split: the folder {name}; no data.validation_fraction is cut from train"]
     parts = split_samples(source, make_data(validation_fraction=0.5, test_fraction=0.5))
-    assert parts["train"].ids == source.train.ids
-    assert parts["validation"].ids == [f"{name}/{x}.png" for x in ("cat/00", "cat/01", "dog/00", "dog/01")]
-    assert parts["test"].ids == ["test/cat/00.png", "test/dog/00.png"]
+    assert parts["train"].samples.ids == source.train.ids
+    assert parts["validation"].samples.ids == [f"{name}/{x}.png" for x in ("cat/00", "cat/01", "dog/00", "dog/01")]
+    assert parts["test"].samples.ids == ["test/cat/00.png", "test/dog/00.png"]
 
 
 def test_without_a_test_folder_the_test_split_is_cut_from_the_training_folder(
@@ -70,9 +70,13 @@ def test_without_a_test_folder_the_test_split_is_cut_from_the_training_folder(
         "no test folder: data.test_fraction of train is the test split"
     ]
     parts = split_samples(source, make_data(validation_fraction=0.5, test_fraction=0.5))
-    assert parts["validation"].ids == source.validation.ids
-    assert np.bincount(parts["test"].labels).tolist() == np.bincount(parts["train"].labels).tolist() == [3, 3]
-    assert sorted(parts["test"].ids + parts["train"].ids) == source.train.ids
+    assert parts["validation"].samples.ids == source.validation.ids
+    assert (
+        np.bincount(parts["test"].samples.labels).tolist()
+        == np.bincount(parts["train"].samples.labels).tolist()
+        == [3, 3]
+    )
+    assert sorted(parts["test"].samples.ids + parts["train"].samples.ids) == source.train.ids
 
 
 @pytest.mark.parametrize(
@@ -216,22 +220,43 @@ def test_an_unreadable_image_is_named_with_how_many_more(
         prepare(image_folder.load(data), data, make_forget())
 
 
-def test_an_empty_class_folder_is_named(root: Path, image_tree: ImageTree, load: Callable[[], Source]) -> None:
+def test_a_class_folder_with_files_but_no_image_is_named(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source]
+) -> None:
     image_tree(root, cat=2, dog=2)
     (root / "emu").mkdir()
     (root / "emu" / "readme.txt").write_text("soon")
-    with pytest.raises(InputError, match=f"folder {root / 'emu'} holds no image .* but 1 .txt; fill or remove it"):
+    message = f"folder {root / 'emu'} holds no image .* but 1 .txt; fill, empty or remove it"
+    with pytest.raises(InputError, match=message):
         load()
 
 
-def test_an_empty_class_folder_of_the_test_tree_is_named(
-    root: Path, image_tree: ImageTree, load: Callable[[], Source]
+@pytest.mark.parametrize("empty_folder", [True, False])
+def test_the_test_tree_may_lack_a_class_whose_images_are_gone(
+    root: Path, image_tree: ImageTree, load: Callable[[], Source], empty_folder: bool
 ) -> None:
     image_tree(root / "train", cat=2, dog=2)
     image_tree(root / "test", cat=2)
-    (root / "test" / "dog").mkdir()
-    with pytest.raises(InputError, match=f"the class folder {root / 'test' / 'dog'} holds no image"):
-        load()
+    if empty_folder:
+        (root / "test" / "dog").mkdir()
+    source = load()
+    assert source.classes == ["cat", "dog"]
+    assert source.test.labels.tolist() == [0, 0]
+
+
+def test_an_empty_class_folder_is_a_class_that_only_a_request_to_forget_it_allows(
+    root: Path, image_tree: ImageTree, make_data: MakeData, make_forget: Callable[..., Forget]
+) -> None:
+    image_tree(root, cat=4, dog=4)
+    (root / "emu").mkdir()
+    data = make_data(name="image_folder", root=str(root))
+    forget = make_forget(scenario="classes", classes=["emu"])
+    manifest = prepare(image_folder.load(data), data, forget, given=True).manifest
+    assert manifest.classes == ["cat", "dog", "emu"]
+    assert manifest.forget_classes == [2]
+    assert 2 not in np.concatenate([split.labels for split in manifest.splits.values()])
+    with pytest.raises(InputError, match="no training image of 'emu': only a class to forget may have none"):
+        prepare(image_folder.load(data), data, make_forget(scenario="classes", classes=["cat"]), given=True)
 
 
 def test_differing_classes_of_the_two_trees_are_named(

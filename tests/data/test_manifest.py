@@ -171,3 +171,44 @@ def test_a_forget_file_without_classes_is_refused_with_what_to_run(manifest: Man
     FORGET.write_text(content.replace("HASH", manifest.hash))
     with pytest.raises(InputError, match=f"{FORGET} .*run `dvc repro --force split`"):
         load_manifest()
+
+
+@pytest.fixture
+def lending(manifest: Manifest) -> Manifest:
+    """Return the manifest with a test split of which the first and the last sample are training samples 1 and 4."""
+    train, test = manifest.splits["train"], manifest.splits["test"]
+    ids = [train.ids[1], *test.ids[1:3], train.ids[4]]
+    labels = np.array([train.labels[1], *test.labels[1:3], train.labels[4]])
+    return replace(manifest, splits=manifest.splits | {"test": Split(ids, labels, {0: 1, 3: 4})})
+
+
+def test_round_trip_of_borrowed_samples(lending: Manifest) -> None:
+    save_manifest(lending)
+    assert_same(load_manifest(), lending)
+    assert load_manifest().splits["test"].borrowed == {0: 1, 3: 4}
+    assert load_manifest().splits["train"].borrowed == {}
+
+
+def test_a_split_knows_which_samples_are_its_own(lending: Manifest) -> None:
+    assert lending.own("test").tolist() == [False, True, True, False]
+    assert lending.own("train").all()
+
+
+def test_what_is_held_back_for_a_split_is_selected_in_no_part_of_the_training_split(lending: Manifest) -> None:
+    held_back = lending.holding_back("test")
+    assert held_back.select("train").tolist() == [0, 2, 3, 5, 6]
+    assert held_back.select("train", "forget").tolist() == [0, 3]
+    assert held_back.select("train", "retain").tolist() == [2, 5, 6]
+    assert held_back.select("test").tolist() == [0, 1, 2, 3]
+    assert lending.holding_back("validation").select("train").tolist() == list(range(7))
+    assert held_back.hash == lending.hash
+    assert held_back.without_validation().select("train").tolist() == [0, 2, 3, 5, 6]
+
+
+def test_borrowed_samples_are_part_of_the_identity_and_only_where_there_are_some(
+    manifest: Manifest, lending: Manifest
+) -> None:
+    plain = replace(lending, splits=lending.splits | {"test": replace(lending.splits["test"], borrowed={})})
+    assert plain.hash != lending.hash
+    save_manifest(manifest)
+    assert "borrowed" not in MANIFEST.read_text()

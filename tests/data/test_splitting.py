@@ -10,7 +10,8 @@ from unlearning.data.batches import ImageSplit, in_order, save_pixels
 from unlearning.data.images import evaluation_view, read_image
 from unlearning.data.manifest import Manifest, load_manifest, save_manifest
 from unlearning.data.sources import Samples, Source, digits, image_folder
-from unlearning.data.splitting import normalisation, prepare, split_samples
+from unlearning.data.splitting import normalisation, prepare
+from unlearning.data.splitting import split_samples as split_parts
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget
 
@@ -36,6 +37,13 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image_tree: ImageTree)
     image_tree(Path("images/train"), cat=5, dog=7)
     image_tree(Path("images/test"), cat=2, dog=2)
     return Path("images")
+
+
+def split_samples(source: Source, data: Data) -> dict[str, Samples]:
+    """Return the samples of each split of an original that is trained here: nothing is borrowed."""
+    parts = split_parts(source, data)
+    assert not any(part.borrowed for part in parts.values())
+    return {name: part.samples for name, part in parts.items()}
 
 
 def counts_of(samples: Samples) -> list[int]:
@@ -70,6 +78,41 @@ def test_a_test_split_of_the_source_is_kept_as_it_is(make_data: MakeData) -> Non
     assert parts["test"] is source.test
     assert counts_of(parts["validation"]) == [8, 5, 1]
     assert counts_of(parts["train"]) == [32, 20, 6]
+
+
+def test_of_a_given_model_all_training_images_stay_and_the_other_splits_borrow(make_data: MakeData) -> None:
+    source = source_of(**COUNTS)
+    parts = split_parts(source, make_data(test_fraction=0.2, validation_fraction=0.1), given=True)
+    assert parts["train"].samples is source.train
+    assert counts_of(parts["test"].samples) == [8, 5, 1]
+    assert counts_of(parts["validation"].samples) == [4, 2, 1]
+    for name in ("validation", "test"):
+        part = parts[name]
+        assert list(part.borrowed) == list(range(len(part.samples.ids)))
+        lent = list(part.borrowed.values())
+        assert part.samples.ids == [source.train.ids[position] for position in lent]
+        assert torch.equal(part.samples.pixels, source.train.pixels[lent])
+
+
+def test_of_a_given_model_only_classes_without_a_test_image_borrow(make_data: MakeData) -> None:
+    source = replace(source_of(**COUNTS), test=source_of(cat=3, dog=3).train)
+    part = split_parts(source, make_data(test_fraction=0.5), given=True)["test"]
+    assert part.samples.ids[:6] == source.test.ids
+    assert counts_of(part.samples) == [3, 3, 4]
+    assert part.samples.labels[6:].tolist() == [2, 2, 2, 2]
+    assert list(part.borrowed) == [6, 7, 8, 9]
+
+
+def test_a_single_image_is_left_to_the_attackers(make_data: MakeData) -> None:
+    parts = split_parts(source_of(cat=10, dog=1), make_data(test_fraction=0.5), given=True)
+    assert counts_of(parts["test"].samples)[:2] == [5, 0]
+
+
+def test_of_a_model_trained_here_a_class_without_a_test_image_gives_some(make_data: MakeData) -> None:
+    source = replace(source_of(**COUNTS), test=source_of(cat=3, dog=3).train)
+    parts = split_samples(source, make_data(test_fraction=0.5, validation_fraction=0.0))
+    assert counts_of(parts["test"]) == [3, 3, 4]
+    assert counts_of(parts["train"]) == [40, 25, 3]
 
 
 def test_the_seed_alone_decides_the_split(make_data: MakeData) -> None:

@@ -22,7 +22,7 @@ from unlearning.engine.run import Run
 from unlearning.evaluation.attacks import prototype_curves, target
 from unlearning.evaluation.forward_pass import forward_pass
 from unlearning.evaluation.information import measure_layers
-from unlearning.evaluation.numbers import Passes, with_forget_masks
+from unlearning.evaluation.numbers import Passes, with_masks
 from unlearning.evaluation.relearning import relearning_curves
 from unlearning.evaluation.shared import PENULTIMATE
 from unlearning.methods import method_config, method_program
@@ -100,7 +100,7 @@ def measure(models: dict[str, nn.Module], world: Manifest, params: Params) -> di
     nats: dict[str, Trials] = {}
     for name, model in models.items():
         of_train = forward_pass(model, train, where, 256, name, None, [LAYER], [LAYER], sample, pool_maps=True)
-        passes[name] = with_forget_masks(of_train, forward_pass(model, test, where, 256, name, None, [LAYER]), world)
+        passes[name] = with_masks(of_train, forward_pass(model, test, where, 256, name, None, [LAYER]), world)
         found = measure_layers(model, of_train.maps, secret.long(), critics, where.device)
         nats[name] = {layer: [one["held_out"] for one in trials] for layer, trials in found.items()}
     few = params.attacks.model_copy(update={"shots": [1, 5, 20]})

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.data.manifest import Manifest
+from unlearning.data.manifest import Manifest, Split
 from unlearning.data.samples import kept_sample
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass
@@ -18,7 +19,7 @@ from unlearning.evaluation.numbers import (
     linear_probes,
     membership,
     shared_of,
-    with_forget_masks,
+    with_masks,
 )
 from unlearning.metrics.linear_probe import share_of_each_class
 from unlearning.params import LinearProbe
@@ -33,7 +34,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def manifest() -> Manifest:
     names = [f"class{label}" for label in range(CLASSES)]
-    return Manifest("test", names, 8, 1, [0.3], [0.3], None, "content", {}, FORGET)
+    splits = {name: Split([str(i) for i in range(len(of))], of) for name, of in (("train", TRAIN), ("test", TEST))}
+    return Manifest("test", names, 8, 1, [0.3], [0.3], None, "content", splits, FORGET)
 
 
 def logits_of(classes: Tensor) -> Tensor:
@@ -68,7 +70,7 @@ def shifted(labels: Tensor, where: Tensor) -> Tensor:
 
 def test_the_masks_say_which_of_the_kept_samples_are_to_be_forgotten(manifest: Manifest) -> None:
     keep = torch.tensor([3, 14, 15, 20, 44, 45, 60, 89])
-    passes = with_forget_masks(one_pass(TRAIN, keep=keep), one_pass(TEST), manifest)
+    passes = with_masks(one_pass(TRAIN, keep=keep), one_pass(TEST), manifest)
     assert passes.train_forget.tolist() == [False, False, True, True, False, False, True, False]
     assert passes.test_forget.tolist() == np.isin(TEST, FORGET).tolist()
 
@@ -82,7 +84,7 @@ def test_a_split_without_a_forget_or_a_retain_image_among_the_kept_is_named(
     others = np.flatnonzero(np.isin(labels, FORGET) == (kind == "retained"))[:3]
     few, whole = one_pass(labels, keep=torch.from_numpy(others)), one_pass(TRAIN)
     with pytest.raises(InputError) as caught:
-        with_forget_masks(*((few, whole) if split == "training" else (whole, few)), manifest)
+        with_masks(*((few, whole) if split == "training" else (whole, few)), manifest)
     message = str(caught.value)
     assert message.startswith(f"the {split} split has no image of a {kind} class among the 3 looked at; add images, ")
     assert message.endswith("or raise evaluate.max_samples")
@@ -95,20 +97,73 @@ def test_accuracies_are_of_all_samples_and_not_of_the_kept_alone(manifest: Manif
     keep = torch.tensor([5, 20])
     train = one_pass(TRAIN, shifted(torch.from_numpy(TRAIN), train_wrong), keep)
     test = one_pass(TEST, shifted(torch.from_numpy(TEST), test_wrong), keep)
-    found = accuracies(with_forget_masks(train, test, manifest), manifest)
+    found = accuracies(with_masks(train, test, manifest), manifest)
     assert found == {
         "forget_acc": pytest.approx(90.0),
         "retain_acc": pytest.approx(100 * 59 / 60),
         "test_forget_acc": pytest.approx(50.0),
         "test_retain_acc": pytest.approx(75.0),
+        "judged": {"forget": pytest.approx(50.0), "retain": pytest.approx(75.0)},
         "train_acc_per_class": [pytest.approx(100 * 14 / 15), pytest.approx(80.0), 100.0, 100.0, 100.0, 100.0],
         "test_acc_per_class": [100.0, 100.0, 100.0, 100.0, 0.0, 0.0],
     }
 
 
 def test_a_class_without_test_images_has_no_accuracy_of_its_own(manifest: Manifest) -> None:
-    passes = with_forget_masks(one_pass(TRAIN), one_pass(TEST[TEST != 2]), manifest)
+    manifest.splits["test"] = Split(manifest.splits["test"].ids[12:], TEST[TEST != 2])
+    passes = with_masks(one_pass(TRAIN), one_pass(TEST[TEST != 2]), manifest)
     assert accuracies(passes, manifest)["test_acc_per_class"] == [100.0, 100.0, None, 100.0, 100.0, 100.0]
+
+
+@pytest.fixture
+def lending(manifest: Manifest) -> Manifest:
+    """Return the manifest whose test split borrowed all images of class 4 and every other one of the other classes."""
+    stand_ins = {int(i): int(i) for i in np.flatnonzero((TEST == 4) | (np.arange(len(TEST)) % 2 == 0))}
+    return replace(manifest, splits=manifest.splits | {"test": replace(manifest.splits["test"], borrowed=stand_ins)})
+
+
+def test_images_that_stand_in_are_judged_by_but_are_no_test_images(lending: Manifest) -> None:
+    own = torch.from_numpy(lending.own("test"))
+    wrong_on_own = one_pass(TEST, shifted(torch.from_numpy(TEST), own))
+    passes = with_masks(one_pass(TRAIN), wrong_on_own, lending)
+    found = accuracies(passes, lending)
+    assert (found["test_forget_acc"], found["test_retain_acc"]) == (0.0, 0.0)
+    assert found["judged"] == {"forget": 75.0, "retain": 50.0}
+    assert found["test_acc_per_class"] == [0.0, 0.0, 0.0, 0.0, None, 0.0]
+    assert diagnostics(passes)["calibration_error"] > 90  # sure of the wrong class on every image of its own
+
+
+def test_membership_is_told_by_images_that_the_model_has_not_seen(manifest: Manifest, lending: Manifest) -> None:
+    train, test = random_pass(TRAIN, 0), random_pass(TEST, 1)
+    assert membership(with_masks(train, test, manifest), seed=0) is not None
+    assert membership(with_masks(train, test, lending), seed=0) is None  # six images of class 1 are left, ten are asked
+    shared = shared_of(with_masks(train, test, lending), 1000, seed=0)
+    assert shared.test_forget_positions.tolist() == [13, 15, 17, 19, 21, 23]
+    assert len(shared.test_forget_scaled) == 6
+    assert len(shared.test_forget_logits) == len(shared.layers["penultimate"]) == 24
+
+
+@pytest.mark.parametrize("part", ["train", "test", "both"])
+def test_what_no_image_to_forget_is_there_for_is_none_and_all_else_is_measured(manifest: Manifest, part: str) -> None:
+    labels = {
+        name: of[~np.isin(of, FORGET)] if part in (name, "both") else of
+        for name, of in (("train", TRAIN), ("test", TEST))
+    }
+    splits = {name: Split([str(i) for i in range(len(of))], of) for name, of in labels.items()}
+    without = replace(manifest, splits=splits)
+    passes = with_masks(random_pass(labels["train"], 0), random_pass(labels["test"], 1), without)
+    found = accuracies(passes, without)
+    assert (found["forget_acc"] is None) == (part in ("train", "both"))
+    assert (found["test_forget_acc"] is None) == (part in ("test", "both"))
+    assert found["retain_acc"] == found["test_retain_acc"] == 100.0
+    assert membership(passes, seed=0) is None
+    collapse = diagnostics(passes)["collapse"]
+    assert (collapse["forget"] is None) == (part in ("test", "both"))
+    assert collapse["retain"]["effective_rank"] > 1
+    probe = probes(passes)["all"]
+    assert (probe["forget"] is None) == (part in ("test", "both"))
+    assert probe["retain"] > 0
+    json.dumps(found | diagnostics(passes), allow_nan=False)
 
 
 def probes(passes: Passes, seed: int = 0) -> dict[str, Any]:
@@ -117,7 +172,7 @@ def probes(passes: Passes, seed: int = 0) -> dict[str, Any]:
 
 def test_separable_features_are_told_apart_by_every_probe(manifest: Manifest) -> None:
     train, test = (one_pass(labels, layer2=logits_of(torch.from_numpy(labels)).flip(1)) for labels in (TRAIN, TEST))
-    found = probes(with_forget_masks(train, test, manifest))
+    found = probes(with_masks(train, test, manifest))
     everything = {"forget": 100.0, "retain": 100.0}
     assert found == {
         "all": everything,
@@ -131,13 +186,13 @@ def test_forget_and_retain_accuracy_of_a_probe_are_of_their_own_test_samples(man
     answers = torch.from_numpy(TEST)
     test = one_pass(TEST)
     test.features["penultimate"] = logits_of(shifted(answers, (answers == 1) | (answers == 0)))
-    found = probes(with_forget_masks(one_pass(TRAIN), test, manifest))
+    found = probes(with_masks(one_pass(TRAIN), test, manifest))
     assert found["all"] == {"forget": 50.0, "retain": 75.0}
 
 
 def test_each_layer_is_probed_on_its_own_features(manifest: Manifest) -> None:
     train, test = (one_pass(labels, layer2=torch.full((len(labels), 3), 0.1)) for labels in (TRAIN, TEST))
-    layers = probes(with_forget_masks(train, test, manifest))["layers"]
+    layers = probes(with_masks(train, test, manifest))["layers"]
     assert layers["layer2"] in ({"forget": 50.0, "retain": 0.0}, {"forget": 0.0, "retain": 25.0})  # one class for all
     assert layers["penultimate"] == {"forget": 100.0, "retain": 100.0}
 
@@ -149,7 +204,7 @@ def fitted_on(chosen: np.ndarray, manifest: Manifest) -> dict[str, Any]:
     misleading[torch.from_numpy(chosen)] = False
     train = one_pass(TRAIN)
     train.features["penultimate"] = logits_of(shifted(answers, misleading))
-    return probes(with_forget_masks(train, one_pass(TEST), manifest), seed=7)
+    return probes(with_masks(train, one_pass(TEST), manifest), seed=7)
 
 
 def test_the_small_probe_is_fitted_on_a_share_of_each_class_alone(manifest: Manifest) -> None:
@@ -174,7 +229,7 @@ def attacked(member: float, other: float, manifest: Manifest, forget_test: int =
         forget = torch.from_numpy(np.isin(one.labels.numpy(), FORGET))
         known = 9.0 if one is train else 0.0
         one.logits = F.one_hot(one.labels, CLASSES) * torch.where(forget, own, known)[:, None]
-    return membership(with_forget_masks(train, test, manifest), seed=0)
+    return membership(with_masks(train, test, manifest), seed=0)
 
 
 def test_members_that_stand_out_are_found_by_every_attack(manifest: Manifest) -> None:
@@ -197,7 +252,7 @@ def test_the_collapse_of_the_forget_set_shows_in_its_own_diagnostics(manifest: M
     forget = torch.from_numpy(np.isin(TEST, FORGET))
     test.features["penultimate"][forget] = 0.3
     test.logits[forget] = 0.0
-    collapse = diagnostics(with_forget_masks(random_pass(TRAIN, seed=0), test, manifest))["collapse"]
+    collapse = diagnostics(with_masks(random_pass(TRAIN, seed=0), test, manifest))["collapse"]
     assert collapse["forget"] == pytest.approx(
         {"effective_rank": 0.0, "variance": 0.0, "relative_variance": 0.0, "logit_norm": 0.0}, abs=1e-9
     )
@@ -214,7 +269,7 @@ def test_the_calibration_error_is_of_the_retained_test_images(manifest: Manifest
         test = one_pass(TEST)
         test.logits = sure.clone()
         test.logits[wrong] = sure[wrong].roll(1, dims=1)
-        found = diagnostics(with_forget_masks(train, test, manifest))
+        found = diagnostics(with_masks(train, test, manifest))
         assert found["calibration_error"] == pytest.approx(expected)
 
 
@@ -223,7 +278,7 @@ def test_what_is_shared_is_all_of_the_test_forget_set_and_bounded_samples_of_bot
     manifest: Manifest, max_samples: int
 ) -> None:
     keep = torch.arange(1, 90, 2)
-    passes = with_forget_masks(random_pass(TRAIN, 0, keep), random_pass(TEST, 1), manifest)
+    passes = with_masks(random_pass(TRAIN, 0, keep), random_pass(TEST, 1), manifest)
     shared = shared_of(passes, max_samples, seed=3)
     train, test, forget = passes.train, passes.test, passes.test_forget
 
@@ -248,12 +303,12 @@ def test_what_is_shared_is_all_of_the_test_forget_set_and_bounded_samples_of_bot
 
 def test_the_positions_of_shared_training_images_are_within_the_split(manifest: Manifest) -> None:
     keep = torch.arange(1, 90, 2)
-    shared = shared_of(with_forget_masks(random_pass(TRAIN, 0, keep), random_pass(TEST, 1), manifest), 8, seed=0)
+    shared = shared_of(with_masks(random_pass(TRAIN, 0, keep), random_pass(TEST, 1), manifest), 8, seed=0)
     assert shared.train_forget_positions.tolist() == [i for i in range(1, 90, 2) if TRAIN[i] in FORGET]
 
 
 def test_scaled_logits_are_of_the_true_class(manifest: Manifest) -> None:
-    passes = with_forget_masks(random_pass(TRAIN, 0), random_pass(TEST, 1), manifest)
+    passes = with_masks(random_pass(TRAIN, 0), random_pass(TEST, 1), manifest)
     shared = shared_of(passes, 8, seed=0)
     for scaled, one, forget in (
         (shared.train_forget_scaled, passes.train, passes.train_forget),
@@ -276,7 +331,7 @@ def test_no_number_is_nan_for_constant_features_and_extreme_logits(
         sure = 1e4 * F.one_hot(one.labels, CLASSES).float()
         one.logits = {"constant": torch.full_like(sure, value), "sure": sure, "wrong": sure.roll(1, dims=1)}[logits]
         sides.append(one)
-    passes = with_forget_masks(*sides, manifest)
+    passes = with_masks(*sides, manifest)
     found = accuracies(passes, manifest) | diagnostics(passes)
     found |= {"linear_probe": probes(passes), "membership": membership(passes, seed=0)}
     assert set(json.loads(json.dumps(found, allow_nan=False))) == set(found)

@@ -12,7 +12,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import launch
 from unlearning.evaluation.attacks import Target, target
 from unlearning.evaluation.forward_pass import forward_pass
-from unlearning.evaluation.numbers import with_forget_masks
+from unlearning.evaluation.numbers import with_masks
 from unlearning.params import Attacks, BatchNormAttack, LinearProbe, Prototype, Relearn, RetainOnly
 
 
@@ -48,7 +48,7 @@ def victim_of(model: nn.Module, world: Manifest, cfg: Attacks, keep: np.ndarray 
     """Return the target; `keep`: training positions whose features are kept."""
     where = launch("fp32")
     train, test = (ImageSplit(world, split, where.device) for split in ("train", "test"))
-    passes = with_forget_masks(
+    passes = with_masks(
         forward_pass(model, train, where, 32, "train", keep), forward_pass(model, test, where, 32, "test"), world
     )
     return target(model, world, passes, train, test, cfg, where)

@@ -18,6 +18,7 @@ DETAILS: dict[str, Any] = {
     "relearn": {"forget": {"1": 10.0, "20": 70.0}, "gap": {"1": 0.0, "20": 0.0}},
     "retain_only": {"forget": 1.5, "retain": 90.0, "gap": 1.5},
     "batchnorm": {"forget": 2.5, "retain": 90.0, "gap": 2.5},
+    "validation": {"validation_forget_acc": 3.25, "validation_retain_acc": 91.0},
     "predictors": {"weight_distance": 0.123, "loss_barrier": -0.011},
     "membership": {"all": {"auc": 55.5, "low": 49.7, "high": 61.2}},
     "collapse": {"forget": {"effective_rank": 12.34}},

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from unlearning.figures.table import (
     ATTACK_COLUMNS,
     BOLD,
     COLUMNS,
+    NONE_HELD_OUT,
     ONE_SEED,
     Column,
     attack_table,
     cost_table,
+    held_out_table,
     main_table,
     markdown_table,
     worst_table,
@@ -87,9 +90,9 @@ def test_one_seed_has_no_deviation_no_bold_and_one_sentence() -> None:
         assert "Bold:" not in table
     assert cells(main_table(models_of(seeds=1, cu={"cka": 43.21})))["cu"]["CKA ↓"] == "43.2"
     assert ONE_SEED not in main_table(models_of(cu={}))
-    assert main_table(models_of(cu={})).count(BOLD.format(gold="retrained")) == 1
+    assert main_table(models_of(cu={})).count(BOLD.format(gold="retrained", utility="TRA")) == 1
     without = {name: one for name, one in models_of(cu={}).items() if name not in ("retrained", ANOTHER)}
-    assert main_table(without).count(BOLD.format(gold="original")) == 1
+    assert main_table(without).count(BOLD.format(gold="original", utility="TRA")) == 1
 
 
 def test_bold_is_the_best_of_what_forgets_and_keeps_utility_and_never_a_reference_or_a_control() -> None:
@@ -217,3 +220,18 @@ def test_the_report_holds_every_table_and_every_note_once_with_its_model() -> No
 @pytest.mark.parametrize("key", METRICS)
 def test_every_metric_has_a_column(key: str) -> None:
     assert key in COLUMNS
+
+
+def test_images_held_out_have_their_own_table_or_a_word() -> None:
+    models = models_of(cu={"validation__validation_forget_acc": [1.0, 2.0, 3.0]})
+    assert cells(held_out_table(models))["cu"] == {
+        "model": "cu",
+        "forget accuracy": "2.0 ± 1.0",
+        "retain accuracy": "91.0 ± 0.0",
+    }
+    assert held_out_table(models_of(seeds=1, cu={})).count("±") == 0
+    none = {
+        name: replace(one, details={**one.details, "mean": {**one.mean, "validation": {}}})
+        for name, one in models.items()
+    }
+    assert held_out_table(none) == NONE_HELD_OUT

@@ -2,15 +2,21 @@
 
 import importlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import config_of, weights_of
+from tests.conftest import SHAPE, config_of, weights_of, without_forget_images
 from unlearning.data.batches import Batch
+from unlearning.data.manifest import Manifest
+from unlearning.engine.launch import launch
+from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
+from unlearning.errors import InputError
 from unlearning.methods import method_program
+from unlearning.models.backbone import build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import UnlearnRecipe, known_methods
 
@@ -18,6 +24,7 @@ MakeRun = Callable[..., Run]
 BATCHNORM_IN_EVAL = {"unsc", "head_distill", "fresh_head"}
 FORGET_ONLY = {"pl", "unsc", "delete", "ga"}
 RETAIN_ONLY = {"finetune", "fresh_head", "cola", "cola_ec"}
+WITHOUT_FORGET_IMAGES = RETAIN_ONLY | {"head_distill"}
 
 pytestmark = pytest.mark.parametrize("method", known_methods())
 
@@ -150,3 +157,17 @@ def test_a_batch_larger_than_the_set_is_the_set(
 def test_unknown_keys_are_refused(method: str) -> None:
     with pytest.raises(ValueError, match="lambda_typo"):
         config_of(method, lambda_typo=1.0)
+
+
+def test_without_an_image_to_forget_it_runs_or_says_what_it_needs(world: Manifest, method: str) -> None:
+    manifest = without_forget_images(world, "train", "validation", "test")
+    model = build(SHAPE)
+    run = Run(method, launch("fp32"), manifest, model, 0, ResumeState(Path("scratch")), ec_modules(model))
+    if method in WITHOUT_FORGET_IMAGES:
+        assert run.drive(program(run)).step > 0
+        assert "validation_forget_acc" not in run.progress.rows[-1]
+    else:
+        with pytest.raises(
+            InputError, match=f"{method}: there is no train image to forget, and this method needs some"
+        ):
+            run.drive(program(run))

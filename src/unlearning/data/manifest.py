@@ -3,6 +3,10 @@
 It lies in two files, because only some stages depend on what is to be forgotten: data/split holds the samples and is
 all that the original model and the EC modules need; data/forget.json holds the forget classes. So another choice of
 classes trains no original model again.
+
+A split can *borrow* images from the training split, which keeps them: a model that was given has seen them all, so that
+there is nothing to cut off. They stand in where a measure needs images of their own, and no measure that asks for
+images the model has not seen counts them.
 """
 
 import hashlib
@@ -27,6 +31,7 @@ SPLITS = ("train", "validation", "test")
 class Split:
     ids: list[str]  # names, or paths below the data root when the images are streamed from files
     labels: np.ndarray  # int64 (N,), original class ids in every split
+    borrowed: dict[int, int] = field(default_factory=dict)  # {position: position in the training split}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Manifest:
     splits: dict[str, Split]
     forget_classes: list[int]  # empty where a stage must not know them
     eval_resize: list[int] = field(default_factory=list)  # px: size before the central crop in evaluation
+    held_back: tuple[int, ...] = ()  # positions in the training split that are not selected, for a while
 
     @property
     def hash(self) -> str:
@@ -53,7 +59,19 @@ class Manifest:
         labels = self.splits[split].labels
         forget = np.isin(labels, self.forget_classes)
         chosen = {"all": np.ones_like(forget), "forget": forget, "retain": ~forget}[part]
+        if split == "train":
+            chosen[list(self.held_back)] = False
         return np.flatnonzero(chosen)
+
+    def own(self, split: str) -> np.ndarray:
+        """Return which samples of a split, bool (N,), are its own: not borrowed from the training split."""
+        own = np.ones(len(self.splits[split].labels), dtype=bool)
+        own[list(self.splits[split].borrowed)] = False
+        return own
+
+    def holding_back(self, split: str) -> "Manifest":
+        """Return the manifest whose training split selects none of the images that the given split borrows."""
+        return replace(self, held_back=tuple(self.splits[split].borrowed.values()))
 
     def without_validation(self) -> "Manifest":
         """Return the manifest with an empty validation split: a run on it measures nothing in between."""
@@ -85,7 +103,7 @@ def load_samples() -> Manifest:
     fields = _read(MANIFEST)
     try:
         splits = {
-            name: Split(split["ids"], np.asarray(split["labels"], dtype=np.int64))
+            name: Split(split["ids"], np.asarray(split["labels"], dtype=np.int64), _borrowed(split))
             for name, split in fields.pop("splits").items()
         }
         return Manifest(**fields, splits=splits, forget_classes=[])
@@ -103,12 +121,20 @@ def _read(path: Path) -> dict[str, Any]:
     return fields
 
 
+def _borrowed(split: dict[str, Any]) -> dict[int, int]:
+    return {int(position): lender for position, lender in split.get("borrowed", {}).items()}
+
+
 def _dump(manifest: Manifest) -> str:
     """One line a field: short enough to look at, and diffs name the field."""
-    fields = {key: value for key, value in vars(manifest).items() if key not in ("splits", "forget_classes")}
-    lines = [f"{json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items()]
-    splits = [
-        f'{json.dumps(name)}: {{"labels": {json.dumps(split.labels.tolist())},\n "ids": {json.dumps(split.ids)}}}'
-        for name, split in manifest.splits.items()
-    ]
+    written = [key for key in vars(manifest) if key not in ("splits", "forget_classes", "held_back")]
+    lines = [f"{json.dumps(key)}: {json.dumps(getattr(manifest, key))}" for key in written]
+    splits = [f"{json.dumps(name)}: {_dump_split(split)}" for name, split in manifest.splits.items()]
     return "{" + ",\n".join([*lines, '"splits": {' + ",\n".join(splits) + "}"]) + "}\n"
+
+
+def _dump_split(split: Split) -> str:
+    fields = {"labels": split.labels.tolist(), "ids": split.ids} | (
+        {"borrowed": split.borrowed} if split.borrowed else {}
+    )
+    return "{" + ",\n ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items()) + "}"

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget
 
+TOO_FEW = "the class {name!r} has {count} image(s), too few to split; add images"
 MEASURED_SAMPLES = 10_000  # of the training split, enough for three digits of mean and std
 
 
@@ -26,13 +27,24 @@ class Prepared:
     pixels: dict[str, Tensor]  # uint8 (N, C, H, W) per split; empty when images are streamed from files
 
 
-def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
-    """Split, read and measure; nothing is written.
+@dataclass(frozen=True)
+class Part:
+    """A split, and which of its samples the training split has as well: {position: position there}."""
 
-    Raises InputError for a class too small to split, unreadable images, or a wrong choice of forget classes.
+    samples: Samples
+    borrowed: dict[int, int] = field(default_factory=dict)
+
+
+def prepare(source: Source, data: Data, forget: Forget, given: bool = False) -> Prepared:
+    """Split, read and measure; nothing is written. given: whether the original model is the user's own.
+
+    Raises InputError for a class too small to split or without an image, unreadable images, or a wrong choice of
+    forget classes.
     """
     chosen = forget_classes(forget, source.classes)
-    samples = split_samples(source, data)
+    _refuse_empty(source, chosen)
+    parts = split_samples(source, data, given)
+    samples = {name: part.samples for name, part in parts.items()}
     resident = _bytes_needed(samples, data) <= data.resident_gb * 1e9
     pixels = {name: _pixels(part, data) for name, part in samples.items()} if resident else {}
     measured = pixels["train"][:: _stride(samples["train"])] if resident else _sampled(samples["train"], data)
@@ -46,20 +58,36 @@ def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
         std=std,
         root=None if resident else data.root,
         content=_pixel_hash(pixels) if resident else _file_hash(samples),
-        splits={name: Split(part.ids, part.labels) for name, part in samples.items()},
+        splits={name: Split(part.samples.ids, part.samples.labels, part.borrowed) for name, part in parts.items()},
         forget_classes=chosen,
         eval_resize=data.eval_resize,
     )
     return Prepared(manifest, pixels)
 
 
-def split_samples(source: Source, data: Data) -> dict[str, Samples]:
-    """Return train, validation and test; what the source does not split is split here, class by class."""
-    train, validation, test = source.train, source.validation, source.test
-    if test is None:
-        train, test = _stratified(train, data.test_fraction, source.classes, data.seed)
-    if validation is None:
-        train, validation = _stratified(train, data.validation_fraction, source.classes, data.seed)
+def _refuse_empty(source: Source, chosen: list[int]) -> None:
+    """Refuse classes without a training image, but for those to forget, whose images their owner may have deleted."""
+    counts = np.bincount(source.train.labels, minlength=len(source.classes))
+    empty = [source.classes[label] for label in np.flatnonzero(counts == 0) if label not in chosen]
+    if empty:
+        raise InputError(
+            f"no training image of {', '.join(map(repr, empty[:5]))}: only a class to forget may have none; add "
+            "images, take the class away, or choose it (forget:)"
+        )
+
+
+def split_samples(source: Source, data: Data, given: bool = False) -> dict[str, Part]:
+    """Return train, validation and test; what the source has no samples for is taken from its training samples.
+
+    It is cut off them, class by class; where the original model is given, which has seen them all, it is borrowed: the
+    training split keeps every sample, so that all of a class can be erased.
+    """
+    train = Part(source.train)
+    take = _borrow if given else _cut
+    train, test = take(train, source.test, data.test_fraction, source.classes, data.seed)
+    if source.validation is not None:
+        return {"train": train, "validation": Part(source.validation), "test": test}
+    train, validation = take(train, None, data.validation_fraction, source.classes, data.seed)
     return {"train": train, "validation": validation, "test": test}
 
 
@@ -75,17 +103,51 @@ def normalisation(pixels: Tensor, data: Data) -> tuple[list[float], list[float]]
     return mean, std
 
 
-def _stratified(samples: Samples, fraction: float, classes: list[str], seed: int) -> tuple[Samples, Samples]:
-    """Take `fraction` of each class out; returns (the rest, what was taken)."""
-    order = np.random.default_rng(seed % 2**64).permutation(len(samples.labels))
-    taken = np.zeros(len(samples.labels), dtype=bool)
-    for label, name in enumerate(classes):
-        of_class = order[samples.labels[order] == label]
-        count = max(1, round(fraction * len(of_class))) if fraction else 0
-        if count >= len(of_class):
-            raise InputError(f"the class {name!r} has {len(of_class)} image(s), too few to split; add images")
+def _cut(train: Part, own: Samples | None, fraction: float, classes: list[str], seed: int) -> tuple[Part, Part]:
+    """Return (what is left of the training samples, the split's own samples with those cut off for it)."""
+    taken = _stratified(train.samples, own, fraction, classes, seed)
+    for label, count in enumerate(np.bincount(train.samples.labels, minlength=len(classes))):
+        if count and count == (train.samples.labels[taken] == label).sum():
+            raise InputError(TOO_FEW.format(name=classes[label], count=count))
+    rest = np.setdiff1d(np.arange(len(train.samples.labels)), taken)
+    return Part(_take(train.samples, rest)), Part(_joined(own, _take(train.samples, taken)))
+
+
+def _borrow(train: Part, own: Samples | None, fraction: float, classes: list[str], seed: int) -> tuple[Part, Part]:
+    """Return (all training samples, the split's own samples with those borrowed for it).
+
+    Of a class with a single image nothing is borrowed: an attacker would have none left.
+    """
+    taken = _stratified(train.samples, own, fraction, classes, seed)
+    counts = np.bincount(train.samples.labels, minlength=len(classes))
+    taken = taken[counts[train.samples.labels[taken]] > 1]
+    first = len(own.ids) if own else 0
+    borrowed = {first + number: int(lender) for number, lender in enumerate(taken)}
+    return train, Part(_joined(own, _take(train.samples, taken)), borrowed)
+
+
+def _stratified(train: Samples, own: Samples | None, fraction: float, classes: list[str], seed: int) -> np.ndarray:
+    """Return sorted positions of `fraction` of the samples of each class that the split has none of, one at least."""
+    order = np.random.default_rng(seed % 2**64).permutation(len(train.labels))
+    taken = np.zeros(len(train.labels), dtype=bool)
+    has_own = set() if own is None else set(own.labels.tolist())
+    for label in range(len(classes)):
+        of_class = order[train.labels[order] == label]
+        count = max(1, round(fraction * len(of_class))) if fraction and label not in has_own else 0
         taken[of_class[:count]] = True
-    return _take(samples, np.flatnonzero(~taken)), _take(samples, np.flatnonzero(taken))
+    return np.flatnonzero(taken)
+
+
+def _joined(own: Samples | None, more: Samples) -> Samples:
+    """Return both, one after the other."""
+    if own is None or not more.ids:
+        return own or more
+    return Samples(
+        ids=[*own.ids, *more.ids],
+        labels=np.concatenate([own.labels, more.labels]),
+        pixels=None if own.pixels is None or more.pixels is None else torch.cat([own.pixels, more.pixels]),
+        paths=None if own.paths is None or more.paths is None else [*own.paths, *more.paths],
+    )
 
 
 def _take(samples: Samples, positions: np.ndarray) -> Samples:

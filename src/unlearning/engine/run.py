@@ -204,11 +204,19 @@ class Run:
         return self.launch.in_precision(self.launch.place(freeze(copy.deepcopy(self.model))))
 
     def scan(self, part: Part, batch_size: int = SCAN_BATCH) -> Iterator[Batch]:
-        """Yield a part of the training split once, in order, not augmented, whole in every process: for statistics."""
+        """Yield a part of the training split once, in order, not augmented, whole in every process: for statistics.
+
+        Raises InputError for a part without images.
+        """
+        self.schedule.expect(part)
         yield from self.whole_split.batches(in_order(self.manifest.select("train", part), batch_size))
 
     def forget_acc(self) -> float:
-        """Return the accuracy (percent) on the training images to be forgotten, as it is now, in eval mode."""
+        """Return the accuracy (percent) on the training images to be forgotten, as it is now, in eval mode.
+
+        Raises InputError where there is none.
+        """
+        self.schedule.expect("forget")
         with eval_mode(self.model), self.launch.autocast():
             own = accuracy(self.model, self.whole_split, self.manifest.select("train", "forget"))
         return float(self.launch.average(torch.tensor(own)))  # on the CPU batch statistics differ between processes

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 
 from unlearning.data.batches import Batch, ImageSplit, Plan, shuffled
 from unlearning.data.manifest import Manifest, Part
+from unlearning.errors import InputError
 from unlearning.params import Augment
+
+NO_IMAGE = (
+    "{name}: there is no {split} image to {part}, and this method needs some; one that trains on retained images "
+    "alone, such as cola or finetune, needs no image to forget"
+)
 
 
 class BatchSchedule:
@@ -20,8 +26,17 @@ class BatchSchedule:
         self.positions = {part: manifest.select(split, part) for part in parts}
         self._said: set[Part] = set()
 
+    def expect(self, part: Part) -> None:
+        """Raise InputError for a part without images."""
+        if not len(self.positions[part]):
+            raise InputError(NO_IMAGE.format(name=self.name, split=self.split, part=part))
+
     def steps(self, part: Part, batch_size: int) -> int:
-        """Return the number of full batches in one pass over a part; at least one, of the whole part."""
+        """Return the number of full batches in one pass over a part; at least one, of the whole part.
+
+        Raises InputError for a part without images.
+        """
+        self.expect(part)
         size = len(self.positions[part])
         if size < batch_size and part not in self._said and self.images.rank == 0:
             which = f"{self.split} images" if part == "all" else f"{self.split} images to {part}"

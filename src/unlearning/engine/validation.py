@@ -15,15 +15,16 @@ BATCH_SIZE = 512
 
 
 def validate(model: nn.Module, images: ImageSplit, manifest: Manifest) -> Row:
-    """Return accuracies in percent, of the retain and the forget part, or of all where nothing is to be forgotten."""
-    parts: tuple[Part, ...] = ("retain", "forget") if manifest.forget_classes else ("all",)
+    """Return accuracies in percent, of the retain and the forget part, or of all where nothing is to be forgotten.
+
+    A part without images is left out.
+    """
+    split: dict[str, Part] = {"validation_retain_acc": "retain", "validation_forget_acc": "forget"}
+    whole: dict[str, Part] = {"validation_acc": "all"}
+    parts = split if manifest.forget_classes else whole
+    chosen = {name: manifest.select("validation", part) for name, part in parts.items()}
     with eval_mode(model):
-        return {
-            "validation_acc" if part == "all" else f"validation_{part}_acc": accuracy(
-                model, images, manifest.select("validation", part)
-            )
-            for part in parts
-        }
+        return {name: accuracy(model, images, positions) for name, positions in chosen.items() if len(positions)}
 
 
 @contextmanager

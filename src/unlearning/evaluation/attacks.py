@@ -1,7 +1,7 @@
 """What the attacks share: the images an attacker draws, those he is judged by, and how the draws are summed up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 import numpy as np
@@ -28,7 +28,7 @@ Curves = dict[str, dict[int, float | None]]  # "forget", "retain" and their devi
 class Outcome:
     """What a model answers rightly after an attack, percent of the test images that attacks are judged by."""
 
-    forget: float
+    forget: float | None  # None: there is no such image to forget
     retain: float
 
 
@@ -38,7 +38,7 @@ class Target:
 
     model: nn.Module  # attacks change copies of it
     head: Head
-    manifest: Manifest
+    manifest: Manifest  # to be forgotten are the classes that attackers have images of
     features: Tensor  # float32 (n, d), penultimate, of the kept training images
     labels: Tensor  # int64 (n,)
     positions: Tensor  # int64 (n,), within the training split
@@ -57,14 +57,16 @@ class Target:
     def outcome_of_head(self, head: Head) -> Outcome:
         """Return the outcome of another head on the model's own features."""
         features, labels = self.test_features, self.test_labels
-        parts = (self.test_forget, ~self.test_forget)
-        return Outcome(*(head.accuracy(features[part], labels[part]) for part in parts))
+        forget, retain = (head.accuracy(features[part], labels[part]) for part in (self.test_forget, ~self.test_forget))
+        assert retain is not None  # with_masks refuses a split without retained images
+        return Outcome(forget, retain)
 
     def outcome(self, model: nn.Module) -> Outcome:
         """Return the outcome of an attacked copy, by passes over the test images."""
-        parts = (self.test_forget, ~self.test_forget)
+        forget, retain = (self.test_positions[part].numpy() for part in (self.test_forget, ~self.test_forget))
         with eval_mode(model), self.launch.autocast():
-            return Outcome(*(accuracy(model, self.test, self.test_positions[part].numpy()) for part in parts))
+            back = accuracy(model, self.test, forget) if len(forget) else None
+            return Outcome(back, accuracy(model, self.test, retain))
 
 
 def target(
@@ -76,13 +78,17 @@ def target(
     cfg: Attacks,
     launch: Launch,
 ) -> Target:
-    """Return the target, judged by at most `cfg.max_samples` of the kept test images of each part."""
+    """Return the target, judged by at most `cfg.max_samples` of the kept test images of each part.
+
+    A class of which there is no training image at all is left out of what attackers try to bring back.
+    """
+    attacked = [label for label in manifest.forget_classes if label in manifest.splits["train"].labels]
     parts = (passes.test_forget.nonzero()[:, 0], (~passes.test_forget).nonzero()[:, 0])
     asked = torch.cat([part[torch.from_numpy(kept_sample(len(part), cfg.max_samples, cfg.seed))] for part in parts])
     return Target(
         model,
         head_of(model),
-        manifest,
+        replace(manifest, forget_classes=attacked),
         passes.train.features[PENULTIMATE],
         passes.train.kept_labels,
         passes.train.positions,
@@ -103,6 +109,11 @@ def head_of(model: nn.Module) -> Head:
     weight = linear.weight.detach().float().cpu().clone()
     bias = torch.zeros(len(weight)) if linear.bias is None else linear.bias.detach().float().cpu().clone()
     return Head(weight, bias)
+
+
+def numbers_of_images(victim: Target, attacks: Attacks) -> list[int]:
+    """Return the numbers of images a class to attack with; none where there is none to take, or to judge by."""
+    return attacks.shots if victim.manifest.forget_classes and victim.test_forget.any() else []
 
 
 def few_shots(labels: Tensor, manifest: Manifest, shots: int, *seed: int | str) -> Tensor:
@@ -132,13 +143,16 @@ def drawn_means(victim: Target, places: Tensor) -> Tensor:
 
 def prototype_curves(victim: Target, attacks: Attacks, cfg: Prototype) -> Curves:
     """Return what imprinted head rows give back, for each number of images; nothing is trained."""
+    shots_tried = numbers_of_images(victim, attacks)
+    if not shots_tried:
+        return curves({})
     on = victim.ground(victim.head)
 
     def attack(shots: int, draw: int) -> Outcome:
         places = few_shots(victim.labels, victim.manifest, shots, attacks.seed, draw)
         return victim.outcome_of_head(imprinted(on, drawn_means(victim, places), cfg.false_alarms))
 
-    return curves({shots: [attack(shots, draw) for draw in range(cfg.draws)] for shots in attacks.shots})
+    return curves({shots: [attack(shots, draw) for draw in range(cfg.draws)] for shots in shots_tried})
 
 
 def curves(outcomes: Mapping[int, Sequence[Outcome]]) -> Curves:

@@ -1,4 +1,8 @@
-"""All that one model tells by itself, as pure functions of its passes over the training and the test split."""
+"""All that one model tells by itself, as pure functions of its passes over the training and the test split.
+
+What no image is there for is None. Test images that are training images too stand in for others, but for measures that
+ask for images the model has not seen.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,41 +27,53 @@ from unlearning.params import LinearProbe
 
 @dataclass(frozen=True)
 class Passes:
-    """One model's passes over both splits, and which of the kept samples are to be forgotten."""
+    """One model's passes over both splits, and what is known of the kept samples."""
 
     train: Pass
     test: Pass
-    train_forget: Tensor  # bool (kept training samples,)
+    train_forget: Tensor  # bool (kept training samples,), which are to be forgotten
     test_forget: Tensor  # bool (kept test samples,)
+    test_own: Tensor  # bool (kept test samples,), which are no training images
 
 
-def with_forget_masks(train: Pass, test: Pass, manifest: Manifest) -> Passes:
-    """Return the passes with their masks; raises InputError naming a split without a forget or a retain image."""
+def with_masks(train: Pass, test: Pass, manifest: Manifest) -> Passes:
+    """Return the passes with their masks.
+
+    Raises InputError naming a split of which no retained image was looked at, or none to forget though it has some.
+    """
     masks = []
-    for name, one in (("training", train), ("test", test)):
+    for name, split, one in (("training", "train", train), ("test", "test", test)):
         forget = torch.from_numpy(np.isin(one.kept_labels.numpy(), manifest.forget_classes))
-        if not forget.any() or forget.all():
-            kind = "retained" if forget.all() else "forgotten"
+        missed = not forget.any() and len(manifest.select(split, "forget"))
+        if forget.all() or missed:
+            kind = "forgotten" if missed else "retained"
             raise InputError(
                 f"the {name} split has no image of a {kind} class among the {len(forget)} looked at; add images, "
                 "choose other classes (forget:), or raise evaluate.max_samples"
             )
         masks.append(forget)
-    return Passes(train, test, *masks)
+    train_forget, test_forget = masks
+    return Passes(train, test, train_forget, test_forget, torch.from_numpy(manifest.own("test"))[test.positions])
 
 
 def accuracies(passes: Passes, manifest: Manifest) -> dict[str, Any]:
-    """Return FA, RA, TFA, TRA and the accuracy of each class on both splits, percent."""
-    train, test, classes = passes.train, passes.test, len(manifest.classes)
+    """Return FA, RA, TFA, TRA and the accuracy of each class on both splits, percent.
+
+    "judged": of the images that attacks are judged by, before any attack: of the test split, stand-ins included.
+    """
+    train, test, classes, own = passes.train, passes.test, len(manifest.classes), manifest.own("test")
     forget_acc, retain_acc = split_accuracy(train.predictions, train.labels, manifest.forget_classes)
-    test_forget_acc, test_retain_acc = split_accuracy(test.predictions, test.labels, manifest.forget_classes)
+    predictions, labels = test.predictions[own], test.labels[own]
+    test_forget_acc, test_retain_acc = split_accuracy(predictions, labels, manifest.forget_classes)
+    judged = split_accuracy(test.predictions, test.labels, manifest.forget_classes)
     return {
         "forget_acc": forget_acc,
         "retain_acc": retain_acc,
         "test_forget_acc": test_forget_acc,
         "test_retain_acc": test_retain_acc,
+        "judged": dict(zip(("forget", "retain"), judged, strict=True)),
         "train_acc_per_class": per_class_accuracy(train.predictions, train.labels, classes),
-        "test_acc_per_class": per_class_accuracy(test.predictions, test.labels, classes),
+        "test_acc_per_class": per_class_accuracy(predictions, labels, classes),
     }
 
 
@@ -67,7 +83,7 @@ def linear_probes(passes: Passes, classes: int, cfg: LinearProbe, seed: int, dev
     few = share_of_each_class(labels, cfg.small_fraction, seed)
     some = torch.from_numpy(kept_sample(len(labels), cfg.layer_samples, seed))
 
-    def probe(layer: str, fitted: Tensor | slice) -> dict[str, float]:
+    def probe(layer: str, fitted: Tensor | slice) -> dict[str, float | None]:
         head = fit_probe(passes.train.features[layer][fitted], labels[fitted], classes, cfg.l2, cfg.steps, device)
         asked, answers = passes.test.features[layer], passes.test.kept_labels
         forget = passes.test_forget
@@ -85,10 +101,10 @@ def linear_probes(passes: Passes, classes: int, cfg: LinearProbe, seed: int, dev
 
 def membership(passes: Passes, seed: int) -> dict[str, dict[str, float]] | None:
     """Return the membership attacks on the forgotten classes; None where there are too few images."""
-    train, test = passes.train, passes.test
+    train, test, others = passes.train, passes.test, passes.test_forget & passes.test_own
     attacks = membership_inference(
         (train.logits[passes.train_forget], train.kept_labels[passes.train_forget]),
-        (test.logits[passes.test_forget], test.kept_labels[passes.test_forget]),
+        (test.logits[others], test.kept_labels[others]),
         seed,
     )
     return None if attacks is None else {name: asdict(result) for name, result in attacks.items()}
@@ -96,21 +112,23 @@ def membership(passes: Passes, seed: int) -> dict[str, dict[str, float]] | None:
 
 def diagnostics(passes: Passes) -> dict[str, Any]:
     """Return collapse diagnostics of the test forget and retain set, and the calibration error on the latter."""
-    test, forget = passes.test, passes.test_forget
+    test, forget, unseen = passes.test, passes.test_forget, ~passes.test_forget & passes.test_own
     features = test.features[PENULTIMATE]
     return {
         "collapse": {
-            "forget": collapse_diagnostics(features[forget], test.logits[forget]),
+            "forget": collapse_diagnostics(features[forget], test.logits[forget]) if forget.any() else None,
             "retain": collapse_diagnostics(features[~forget], test.logits[~forget]),
         },
-        "calibration_error": expected_calibration_error(test.logits[~forget], test.kept_labels[~forget]),
+        "calibration_error": expected_calibration_error(test.logits[unseen], test.kept_labels[unseen])
+        if unseen.any()
+        else None,
     }
 
 
 def shared_of(passes: Passes, max_samples: int, seed: int) -> Shared:
     """Return what the comparison needs: all of the test forget set, samples of the training and the test split."""
     train, test = passes.train, passes.test
-    forget, train_forget = passes.test_forget, passes.train_forget
+    forget, unseen, train_forget = passes.test_forget, passes.test_forget & passes.test_own, passes.train_forget
     some_train, some_test = (
         torch.from_numpy(kept_sample(len(one.positions), max_samples, seed)) for one in (train, test)
     )
@@ -127,6 +145,6 @@ def shared_of(passes: Passes, max_samples: int, seed: int) -> Shared:
         train.kept_labels[some_train],
         train.positions[train_forget],
         scaled_logit(train.logits[train_forget], train.kept_labels[train_forget]),
-        test.positions[forget],
-        scaled_logit(test_forget_logits, test_forget_labels),
+        test.positions[unseen],
+        scaled_logit(test.logits[unseen], test.kept_labels[unseen]),
     )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from unlearning.data.samples import kept_sample
-from unlearning.evaluation.attacks import Outcome, Target, curves, drawn_means, few_shots
+from unlearning.evaluation.attacks import Outcome, Target, curves, drawn_means, few_shots, numbers_of_images
 from unlearning.evaluation.fine_tuning import fine_tune, with_head
 from unlearning.metrics.linear_probe import fit_probe
 from unlearning.metrics.prototype import Head, imprinted
@@ -69,7 +69,7 @@ class Attacker:
 
 def strongest(outcomes: Mapping[Choice, Outcome], least: float) -> Choice:
     """Return the choice that gives back most of those that leave a retain accuracy of `least`; the first of equals."""
-    working = {choice: outcome.forget for choice, outcome in outcomes.items() if outcome.retain >= least}
+    working = {choice: outcome.forget or 0.0 for choice, outcome in outcomes.items() if outcome.retain >= least}
     return max(working, key=lambda choice: working[choice])
 
 
@@ -81,9 +81,10 @@ def relearning_curves(
     Chosen is what has the highest test forget accuracy on the first draw and leaves the share `cfg.survives` of the
     model's retain accuracy; the other draws repeat it.
     """
-    attacker = Attacker(victim, starts_of(victim, cfg, prototype, probe) if attacks.shots else {}, attacks.seed, cfg)
+    shots_tried = numbers_of_images(victim, attacks)
+    attacker = Attacker(victim, starts_of(victim, cfg, prototype, probe) if shots_tried else {}, attacks.seed, cfg)
     outcomes, choices = {}, {}
-    for shots in attacks.shots:
+    for shots in shots_tried:
         choices[shots], first = attacker.choose(shots)
         others = [attacker.attack(choices[shots], shots, draw) for draw in range(1, cfg.draws)]
         outcomes[shots] = [first, *others]

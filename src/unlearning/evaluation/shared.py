@@ -29,7 +29,7 @@ class Shared:
     train_labels: Tensor
     train_forget_positions: Tensor  # within the training split, for LiRA
     train_forget_scaled: Tensor  # log(p_y / (1 - p_y)), float64
-    test_forget_positions: Tensor  # within the test split
+    test_forget_positions: Tensor  # within the test split, for LiRA: of its own images alone
     test_forget_scaled: Tensor
 
 

@@ -68,14 +68,15 @@ def distances(one: Summary) -> dict[str, float]:
 
 def _of_seed(seed: Mapping[str, Any]) -> dict[str, float]:
     metrics = seed["metrics"]
-    found = {key: metrics[key] for key in ("retrain_gap", "idi_abs") if key in metrics}
+    found: dict[str, float | None] = {key: metrics.get(key) for key in ("retrain_gap", "idi_abs")}
     last = list(seed["cka_retrained"].values())[-1]
-    found |= {} if last is None else {"cka_retrained": 100 - last}
-    return found | {
-        "js_divergence": seed["js_divergence"],
-        "linear_probe": abs(seed["linear_probe"]["gap"]),
-        "head_recovery": abs(seed["head_recovery"]["gap"]),
-    }
+    found |= {"cka_retrained": None if last is None else 100 - last, "js_divergence": seed.get("js_divergence")}
+    found |= {key: _size(seed[key]["gap"]) for key in ("linear_probe", "head_recovery")}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _size(gap: float | None) -> float | None:
+    return None if gap is None else abs(gap)
 
 
 def _ratio(value: float, unit: float) -> str | None:

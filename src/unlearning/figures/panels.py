@@ -1,5 +1,6 @@
 """Small multiples: a panel a method, the references in each, the other methods faint behind; any number is readable."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ WIDTH, HEIGHT = 1.65, 1.35  # of a panel, inches
 LEFT, RIGHT, TOP = 0.7, 0.1, 0.75  # margins, inches
 LONG = 4  # letters; longer names of ticks are turned
 FAINT = "0.85"
-Curves = Mapping[str, Sequence[float]]  # model: a value for each tick
+Curves = Mapping[str, Sequence[float | None]]  # model: a value for each tick, None = a gap
 
 
 def draw_panels(curves: Curves, ticks: Sequence[str], x_label: str, y_label: str, title: str) -> Figure:
@@ -53,13 +54,18 @@ def draw_panels(curves: Curves, ticks: Sequence[str], x_label: str, y_label: str
 def _draw_panel(axes: Axes, name: str, curves: Curves, methods: list[str]) -> None:
     plain(axes)
     axes.tick_params(labelsize=7)
-    others = [list(enumerate(curves[other])) for other in methods]
+    others = [list(enumerate(_with_gaps(curves[other]))) for other in methods]
     axes.add_collection(LineCollection(others, colors=FAINT, linewidths=0.7, zorder=1), autolim=False)
     axes.plot([], [], color=FAINT, linewidth=0.7, label="other methods")
     for reference, line in (("original", ":"), ("retrained", "--")):
         if reference in curves:
-            values = curves[reference]
+            values = _with_gaps(curves[reference])
             axes.plot(range(len(values)), values, color=GREY, linestyle=line, linewidth=1.4, label=reference, zorder=2)
     if name:
-        axes.plot(range(len(curves[name])), curves[name], "o-", color=BLUE, markersize=3, label="the method", zorder=3)
+        values = _with_gaps(curves[name])
+        axes.plot(range(len(values)), values, "o-", color=BLUE, markersize=3, label="the method", zorder=3)
         axes.set_title(name, fontsize=8, pad=2)
+
+
+def _with_gaps(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]

@@ -5,7 +5,8 @@ from pathlib import Path
 from unlearning.figures.panels import draw_panels
 from unlearning.figures.style import save
 
-Attack = dict[str, dict[str, float]]  # {model: {images a class: test forget accuracy}}, "0" among the images
+# {model: {images a class: test forget accuracy}}, "0" among the images; None without an image to ask
+Attack = dict[str, dict[str, float | None]]
 
 
 def draw_relearning(curves: Attack, path: Path) -> None:

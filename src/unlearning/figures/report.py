@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from unlearning.figures.floor import floor_table
-from unlearning.figures.table import attack_table, cost_table, main_table, worst_table
+from unlearning.figures.table import attack_table, cost_table, held_out_table, main_table, worst_table
 from unlearning.over_seeds import Summary
 
 
@@ -17,6 +17,7 @@ def report(models: Mapping[str, Summary]) -> str:
         "How near to the retrained model": floor_table(models),
         "What brings them back": attack_table(models),
         "Retain classes hurt most": worst_table(models),
+        "Images held out to choose settings": held_out_table(models),
         "What it cost": cost_table(models),
         "Notes": (notes or "None.") + "\n",
     }

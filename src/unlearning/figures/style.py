@@ -20,6 +20,13 @@ def save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=DPI, format="png", metadata={"Software": None})
 
 
+def save_text(text: str, path: Path) -> None:
+    """Write a PNG that says why there is nothing to draw."""
+    figure = Figure(figsize=(5, 1))
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=9)
+    save(figure, path)
+
+
 def plain(axes: Axes) -> None:
     """Leave out what carries nothing: the frame's upper and right side; a light grid helps to read values."""
     axes.spines[["top", "right"]].set_visible(False)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from unlearning.over_seeds import Summary, best_of, competitors, flat, gold_of
+from unlearning.over_seeds import Summary, best_of, competitors, flat, gold_of, utility_of
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
 Better = Literal["low", "high", "zero"]
@@ -53,14 +53,19 @@ COST_COLUMNS: Columns = {  # keys of `cost` in the details
     "samples": Column("images with gradient", 0),
     "peak_memory_gb": Column("peak memory, GB", 2),
 }
+HELD_OUT_COLUMNS: Columns = {  # keys of `validation` in the details
+    "validation_forget_acc": Column("forget accuracy", 1),
+    "validation_retain_acc": Column("retain accuracy", 1),
+}
+NONE_HELD_OUT = "None.\n"
 LEGEND = {
     UNSURE: "IDI is unsure in one of the seeds: its critics part, or vary over the trials (see the notes).",
     COLLAPSED: "The forget set's features have nearly collapsed: a low CKA says no more than that.",
 }
 ONE_SEED = "One seed: each number is a single draw; give `seeds:` several to see which differences are more than luck."
 BOLD = (
-    "Bold: the best of the methods that forget (FA at most 1 %) and keep utility (TRA within 5 points of {gold}'s), "
-    "and each of them that a paired t-test over the seeds (5 %) cannot tell from it; controls are left out."
+    "Bold: the best of the methods that forget (FA at most 1 %) and keep utility ({utility} within 5 points of "
+    "{gold}'s), and each of them that a paired t-test over the seeds (5 %) cannot tell from it; controls are left out."
 )
 
 
@@ -72,7 +77,8 @@ def main_table(models: Mapping[str, Summary]) -> str:
     rows = {name: _main_row(one, columns, {key for key in bold if name in bold[key]}) for name, one in models.items()}
     table = markdown_table(rows, columns)
     legend = [f"{mark} {text}" for mark, text in LEGEND.items() if mark in table]
-    last = BOLD.format(gold=gold_of(models)) if several else ONE_SEED
+    utility = COLUMNS[utility_of(models)].heading.split()[0]
+    last = BOLD.format(gold=gold_of(models), utility=utility) if several else ONE_SEED
     return table + "".join(f"\n{line}\n" for line in [*legend, last])
 
 
@@ -87,6 +93,14 @@ def attack_table(models: Mapping[str, Summary]) -> str:
     head, tail = dict(list(ATTACK_COLUMNS.items())[:3]), dict(list(ATTACK_COLUMNS.items())[3:])
     rows = {name: (_attacks(one.mean), _attacks(one.std)) for name, one in models.items()}
     return _table_of_numbers(rows, head | curves | tail)
+
+
+def held_out_table(models: Mapping[str, Summary]) -> str:
+    """Return the table of the accuracies on the images held out to choose settings; a sentence where there are none."""
+    rows: dict[str, Row] = {
+        name: (one.mean["validation"], one.std.get("validation", {})) for name, one in models.items()
+    }
+    return _table_of_numbers(rows, HELD_OUT_COLUMNS) if any(means for means, _ in rows.values()) else NONE_HELD_OUT
 
 
 def cost_table(models: Mapping[str, Summary]) -> str:
@@ -182,7 +196,7 @@ def _attacks(details: Mapping[str, Any]) -> dict[str, Any]:
         "retain_only": details["retain_only"]["forget"],
         "batchnorm": details["batchnorm"]["forget"],
         **details["predictors"],
-        "effective_rank": details["collapse"]["forget"]["effective_rank"],
+        "effective_rank": (details["collapse"]["forget"] or {}).get("effective_rank"),
         "calibration_error": details["calibration_error"],
     }
     for key in ATTACK_CURVES:

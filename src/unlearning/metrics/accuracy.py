@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 
-def split_accuracy(predictions: Tensor, labels: Tensor, forget_classes: list[int]) -> tuple[float, float]:
-    """Return (forget accuracy, retain accuracy) in percent, arg-max over all classes.
+def split_accuracy(predictions: Tensor, labels: Tensor, forget_classes: list[int]) -> tuple[float | None, float | None]:
+    """Return (forget accuracy, retain accuracy) in percent, arg-max over all classes; None for a side without samples.
 
     predictions and labels: int64 (n,). On the training split these are FA and RA, on the test split TFA and TRA.
-    Raises ValueError when one side is empty.
     """
-    right = predictions == labels
     forget = torch.isin(labels, torch.tensor(forget_classes))
-    if not forget.any() or forget.all():
-        raise ValueError("accuracy needs at least one forget and one retain sample")
-    return (100 * right[forget].double().mean()).item(), (100 * right[~forget].double().mean()).item()
+    return share_right(predictions[forget], labels[forget]), share_right(predictions[~forget], labels[~forget])
+
+
+def share_right(predictions: Tensor, labels: Tensor) -> float | None:
+    """Return the accuracy in percent: predictions and labels int64 (n,); None without samples."""
+    return (100 * (predictions == labels).double().mean()).item() if len(labels) else None
 
 
 def per_class_accuracy(predictions: Tensor, labels: Tensor, classes: int) -> list[float | None]:

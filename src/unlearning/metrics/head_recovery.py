@@ -9,6 +9,8 @@ whose features are the original's, gives everything back.
 import torch
 from torch import Tensor
 
+from unlearning.metrics.accuracy import share_right
+
 CUT = 1e-10  # of the largest eigenvalue: directions below it are rounding
 
 
@@ -25,7 +27,6 @@ def recovered_head(features: Tensor, logits: Tensor) -> Tensor:
     return torch.cat([weight, (answer - middle @ weight)[None]])
 
 
-def recovered_accuracy(head: Tensor, features: Tensor, labels: Tensor) -> float:
-    """Return the accuracy of a recovered head in percent: features (m, d), labels int64 (m,), m >= 1."""
-    predictions = (features.double() @ head[:-1] + head[-1]).argmax(dim=1)
-    return (100 * (predictions == labels).double().mean()).item()
+def recovered_accuracy(head: Tensor, features: Tensor, labels: Tensor) -> float | None:
+    """Return the accuracy of a recovered head in percent: features (m, d), labels int64 (m,); None without samples."""
+    return share_right((features.double() @ head[:-1] + head[-1]).argmax(dim=1), labels)

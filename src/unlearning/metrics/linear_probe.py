@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.metrics.accuracy import share_right
 from unlearning.seeds import derive_seed
 
 ROUNDING = 8  # units in the last place: a feature that varies by less does not vary
@@ -33,10 +34,9 @@ class Probe:
         inputs = (features.to(self.mean) - self.mean) * self.scale
         return F.linear(inputs, self.weight, self.bias)
 
-    def accuracy(self, features: Tensor, labels: Tensor) -> float:
-        """Return the accuracy in percent: features (m, d), labels int64 (m,), m >= 1."""
-        right = self.logits(features).argmax(dim=1).cpu() == labels.cpu()
-        return (100 * right.double().mean()).item()
+    def accuracy(self, features: Tensor, labels: Tensor) -> float | None:
+        """Return the accuracy in percent: features (m, d), labels int64 (m,); None without samples."""
+        return share_right(self.logits(features).argmax(dim=1).cpu(), labels.cpu())
 
 
 def fit_probe(

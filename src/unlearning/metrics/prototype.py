@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.metrics.accuracy import share_right
+
 
 @dataclass(frozen=True)
 class Head:
@@ -25,9 +27,9 @@ class Head:
         """Map features (n, d) to logits (n, classes)."""
         return F.linear(features, self.weight, self.bias)
 
-    def accuracy(self, features: Tensor, labels: Tensor) -> float:
-        """Return the accuracy in percent: features (m, d), labels int64 (m,), m >= 1."""
-        return (100 * (self.logits(features).argmax(dim=1) == labels).double().mean()).item()
+    def accuracy(self, features: Tensor, labels: Tensor) -> float | None:
+        """Return the accuracy in percent: features (m, d), labels int64 (m,); None without samples."""
+        return share_right(self.logits(features).argmax(dim=1), labels)
 
 
 @dataclass(frozen=True)

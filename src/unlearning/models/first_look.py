@@ -39,24 +39,28 @@ class Answers:
 
 
 def look(model: nn.Module, manifest: Manifest, where: Launch, workers: int) -> dict[str, Answers]:
-    """Return the answers to training and test images: at most PER_CLASS of a class and about IN_ALL of a split."""
+    """Return the answers to training and test images: at most PER_CLASS of a class and about IN_ALL of a split.
+
+    Test images that are training images too are not asked.
+    """
     network = where.in_precision(where.place(model.eval()))
     answers = {}
     for name in ("train", "test"):
         split, chosen = ImageSplit(manifest, name, where.device, workers), some_of_each(manifest, name)
         with torch.no_grad():
             said = [network(batch.images).argmax(dim=1).cpu() for batch in split.batches(in_order(chosen, BATCH))]
-        answers[name] = Answers(torch.cat(said), split.labels[torch.from_numpy(chosen)])
+        labels = split.labels[torch.from_numpy(chosen)]
+        answers[name] = Answers(torch.cat([labels[:0], *said]), labels)
     return answers
 
 
 def some_of_each(manifest: Manifest, split: str) -> np.ndarray:
-    """Return sorted positions of images of each class, evenly spread over its images."""
-    labels, classes = manifest.splits[split].labels, len(manifest.classes)
+    """Return sorted positions of images of each class that are the split's own, evenly spread over them."""
+    labels, own, classes = manifest.splits[split].labels, manifest.own(split), len(manifest.classes)
     count = max(1, min(PER_CLASS, IN_ALL // classes))
     chosen = []
     for label in range(classes):
-        positions = np.flatnonzero(labels == label)
+        positions = np.flatnonzero(own & (labels == label))
         chosen.append(positions[np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)])
     return np.sort(np.concatenate(chosen))
 
@@ -88,17 +92,24 @@ def doubts(answers: dict[str, Answers], manifest: Manifest, knows_forget: bool) 
     classes, forget = len(manifest.classes), manifest.forget_classes
     should_know = [label for label in range(classes) if knows_forget or label not in forget]
     least = known_from(classes)
-    if _at_most(answers["test"].accuracy(should_know), least):
-        order = fitting_order(answers["test"], manifest.classes, should_know)
+    name, asked = ("test", answers["test"]) if len(answers["test"].labels) else ("training", answers["train"])
+    if _at_most(asked.accuracy(should_know), least):
+        order = fitting_order(asked, manifest.classes, should_know)
         cause = f"its outputs fit the classes {order}" if order else f"usual causes: {CAUSES}"
-        return [f"it does not know the classes (test accuracy below {least:.0f} %); {cause}"]
-    knows = not _at_most(answers["test"].accuracy(forget), least)
+        return [f"it does not know the classes ({name} accuracy below {least:.0f} %); {cause}"]
+    knows = _knows(answers, forget, least)
     names = ", ".join(manifest.classes[label] for label in forget)
     if knows_forget and not knows:
         return [f"it does not know the classes to forget ({names}): was it trained with them, under these names?"]
     if knows and not knows_forget:
         return [f"it knows the classes to forget ({names}): was it trained without them?"]
     return []
+
+
+def _knows(answers: dict[str, Answers], classes: list[int], least: float) -> bool:
+    """Return whether the model knows classes, by test images or, where there are none, training images of them."""
+    accuracy = answers["test"].accuracy(classes)
+    return not _at_most(answers["train"].accuracy(classes) if accuracy is None else accuracy, least)
 
 
 def known_from(classes: int) -> float:

@@ -23,8 +23,9 @@ SPLIT_NAMES = {  # in small letters, without "set" behind them: Test, test_set a
 def load(data: Data) -> Source:
     """List the files of each class, sorted by name; nothing is decoded here.
 
-    Raises InputError for a missing root, one that can be read two ways, an empty class folder, or classes of another
-    split that are not the training classes.
+    A class folder may be empty, and those of the other splits may be missing: their owner can have deleted the images.
+    Raises InputError for a missing root, one that can be read two ways, a class folder with files but no image, or
+    classes of another split that are no training classes.
     """
     return read_tree(Path(data.root), "data.root")
 
@@ -36,7 +37,7 @@ def read_tree(root: Path, key: str) -> Source:
     folders = _split_folders(root, key)
     classes = _class_names(folders["train"])
     for folder in folders.values():
-        _expect_classes(folder, classes, folders["train"])
+        _refuse_other_classes(folder, classes, folders["train"])
         _refuse_splits_within([folder / name for name in classes], root, key)
     files = {split: _files_by_class(folder, classes) for split, folder in folders.items()}
     samples = {split: _samples(of_classes, root) for split, of_classes in files.items()}
@@ -99,7 +100,9 @@ def _split(folder: Path) -> str | None:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Return the visible folders within a folder, sorted; none where it is not there."""
+    below = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in below if path.is_dir() and not path.name.startswith("."))
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -109,9 +112,11 @@ def _class_names(folder: Path) -> list[str]:
     return names
 
 
-def _expect_classes(folder: Path, classes: list[str], train: Path) -> None:
-    different = sorted(set(classes) ^ set(_class_names(folder)))
-    if different:
+def _refuse_other_classes(folder: Path, classes: list[str], train: Path) -> None:
+    """Refuse a split with classes that the training split has not; it may lack some."""
+    there = set(_class_names(folder))
+    different = sorted(set(classes) ^ there)
+    if there - set(classes):
         looks = Counter(map(_look, different))
         shown = ", ".join(ascii(name) if looks[_look(name)] > 1 else name for name in different)
         raise InputError(f"{train} and {folder} should have the same class folders, but differ in {shown}")
@@ -125,10 +130,11 @@ def _files_by_class(folder: Path, classes: list[str]) -> list[list[Path]]:
     """Return all files of each class, images and others."""
     files = [visible_files(folder / name) for name in classes]
     for name, of_class in zip(classes, files, strict=True):
-        if not any(map(is_image, of_class)):
-            others = f" but {_by_suffix(of_class)}" if of_class else ""
-            expected = ", ".join(EXTENSIONS)
-            raise InputError(f"the class folder {folder / name} holds no image ({expected}){others}; fill or remove it")
+        if of_class and not any(map(is_image, of_class)):
+            expected, others = ", ".join(EXTENSIONS), _by_suffix(of_class)
+            raise InputError(
+                f"the class folder {folder / name} holds no image ({expected}) but {others}; fill, empty or remove it"
+            )
     return files
 
 
