@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unlearning.data.class_names import look
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Forget
 
@@ -110,12 +111,7 @@ def class_id(entry: int | str, classes: list[str], where: str) -> int:
 
 def _named(name: str, classes: list[str]) -> list[int]:
     """Return the ids of the classes whose names look like this one."""
-    look = _look(name)
-    return [label for label, other in enumerate(classes) if _look(other) == look]
-
-
-def _look(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
+    return [label for label, other in enumerate(classes) if look(other) == look(name)]
 
 
 def _numbered(number: int | None, classes: list[str]) -> list[int]:

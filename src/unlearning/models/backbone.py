@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError, did_you_mean
+from unlearning.models.state_dicts import Weights, find_weights
+from unlearning.models.weight_file import read_content
 from unlearning.params import Model
 
 
@@ -94,8 +95,8 @@ def load_pretrained(model: nn.Module, path: Path) -> None:
 
     Raises InputError when the file is missing or is of another architecture.
     """
-    weights = read_weights(path)
     own = model.state_dict()
+    weights = weights_in(path, set(own))
     fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
     unmatched = sorted((set(own) | set(weights)) - set(fitting))
     replaceable = _replaceable(model)
@@ -127,18 +128,19 @@ def load_exactly(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
     model.load_state_dict(weights)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a safetensors file or a timm-compatible checkpoint (read as data only, never executed)."""
-    if not path.is_file():
-        raise InputError(f"no checkpoint file {path}; check the path")
-    try:
-        weights: dict[str, Tensor] = load_state_dict(str(path), use_ema=False, device="cpu", weights_only=True)
-    except Exception as error:  # a broken file can raise nearly anything; all of it means the same to the user
-        raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})") from None
-    other = next((key for key, value in weights.items() if not isinstance(value, Tensor)), None)
-    if other is not None:
-        raise InputError(f"{path} holds {other!r}, which is no weight; save the model's state_dict() alone")
-    return weights
+def weights_in(path: Path, own: set[str]) -> Weights:
+    """Return the weights in a file, as training scripts save them, that match most of the names `own` of a model.
+
+    Of several sets the first that is no running average. Raises InputError for a file without any, or that
+    `read_content` refuses.
+    """
+    found = find_weights(read_content(path), own)
+    if not found:
+        raise InputError(
+            f"{path} (model.pretrained) holds no weights of this model, such as {min(own)}; give weights of the same "
+            "architecture, saved as its state_dict()"
+        )
+    return next((one for one in found if not one.averaged), found[0]).weights
 
 
 def _replaceable(model: nn.Module) -> tuple[str, ...]:

@@ -1,13 +1,13 @@
 """The user's own images: a folder a class in root/train, root/val and root/test, or one tree root/<class>/*."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from unlearning.data.class_names import look
 from unlearning.data.images import EXTENSIONS, image_files, is_image, visible_files
 from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
@@ -117,13 +117,9 @@ def _refuse_other_classes(folder: Path, classes: list[str], train: Path) -> None
     there = set(_class_names(folder))
     different = sorted(set(classes) ^ there)
     if there - set(classes):
-        looks = Counter(map(_look, different))
-        shown = ", ".join(ascii(name) if looks[_look(name)] > 1 else name for name in different)
+        looks = Counter(map(look, different))
+        shown = ", ".join(ascii(name) if looks[look(name)] > 1 else name for name in different)
         raise InputError(f"{train} and {folder} should have the same class folders, but differ in {shown}")
-
-
-def _look(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip()
 
 
 def _files_by_class(folder: Path, classes: list[str]) -> list[list[Path]]:
