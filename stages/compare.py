@@ -7,7 +7,9 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from unlearning.comparison import Evidence, Shadow, alike, compare_model, yardstick
+from unlearning.comparison.evidence import Evidence, Shadow
+from unlearning.comparison.model import compare_model
+from unlearning.comparison.yardstick import alike, yardstick
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.data.scenarios import class_id
 from unlearning.errors import InputError, run_stage

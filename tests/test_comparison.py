@@ -11,7 +11,9 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from unlearning.comparison import Evidence, Result, Shadow, alike, compare_model, yardstick
+from unlearning.comparison.evidence import Evidence, Shadow
+from unlearning.comparison.model import Result, compare_model
+from unlearning.comparison.yardstick import alike, yardstick
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared

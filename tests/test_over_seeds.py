@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from unlearning.comparison import Result
+from unlearning.comparison.model import Result
 from unlearning.data.manifest import Manifest
 from unlearning.over_seeds import Summary, best_of, competitors, deviation_of, differ, mean_of, summarise, worst_hurt
 

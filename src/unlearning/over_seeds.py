@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from unlearning.comparison import Metrics, Result
+from unlearning.comparison.model import Metrics, Result
 from unlearning.data.manifest import Manifest
 
 WORST = 10  # retain classes named in the report

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.conftest import changed
-from unlearning.comparison import Result
+from unlearning.comparison.model import Result
 from unlearning.over_seeds import Summary, summarise
 
 DETAILS: dict[str, Any] = {

@@ -1,27 +1,22 @@
-"""From what each model tells alone to the numbers that set it beside the original and the retrained model of its seed.
+"""All numbers of one model of one seed. What several seeds say together is `over_seeds.py`."""
 
-What several seeds say together is `over_seeds.py`.
-"""
-
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from unlearning.data.manifest import Manifest
-from unlearning.errors import InputError
+from unlearning.comparison.coming_back import CURVES, REVIVALS, above, comes_back
+from unlearning.comparison.evidence import Evidence, nats_of
+from unlearning.comparison.notes import cka_notes, collapse_notes, h_mean_notes, idi_notes, missing_notes
+from unlearning.comparison.yardstick import Yardstick
 from unlearning.evaluation.shared import PENULTIMATE, Shared
-from unlearning.metrics.cka import ESTIMATORS, LEAST, cka_or_none
+from unlearning.metrics.cka import ESTIMATORS, cka_or_none
 from unlearning.metrics.closeness import js_divergence, retrain_gap
-from unlearning.metrics.collapse import Diagnostics, spread
-from unlearning.metrics.h_mean import h_mean, normalised_scores, vanishing
-from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
-from unlearning.metrics.idi import Trials, Undefined, doubts, information_difference_index, mean_of
+from unlearning.metrics.h_mean import h_mean, normalised_scores
+from unlearning.metrics.idi import doubts, information_difference_index, mean_of
 from unlearning.metrics.lira import lira_auc, lira_scores
 from unlearning.metrics.membership import JOINT
 from unlearning.metrics.rmia import rmia_scores
-from unlearning.params import CKA, IDI, RMIA
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
 AS_MEASURED = (
@@ -33,45 +28,8 @@ AS_MEASURED = (
     "train_acc_per_class",
     "test_acc_per_class",
 )
-CURVES = ("prototype", "relearn")  # attacks with a number for each number of images
-REVIVALS = ("retain_only", "batchnorm")  # attacks that see no label of a forgotten class
-COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
 Metrics = dict[str, Any]  # metrics/models/<model>.json, the fixed contract: numbers, and {set: number} for k-NN
-
-
-@dataclass(frozen=True)
-class Shadow:
-    """What one shadow model of LiRA and RMIA says: scaled logits of images, and which it was trained without."""
-
-    train: Tensor  # float64 (training images,)
-    train_out: Tensor  # bool (training images,)
-    test: Tensor  # float64 (test images,); it saw none of them
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the stages before wrote about one model of one seed."""
-
-    raw: dict[str, Any]  # of metrics/raw/<model>.json
-    shared: Shared  # metrics/features/<model>/<seed>.safetensors
-    cost: dict[str, Any]  # of metrics/cost/<model>.json; empty for a model that was given
-    transfer: dict[str, float] = field(default_factory=dict)  # {downstream set: percent}, of metrics/transfer/
-
-
-@dataclass(frozen=True)
-class Yardstick:
-    """What every model is set beside."""
-
-    original: Evidence
-    retrained: Evidence | None  # None: nobody trained one
-    floor: dict[str, Any]  # what attacks give back in the retrained model; empty without one
-    manifest: Manifest
-    idi: IDI
-    cka: CKA
-    rmia: RMIA
-    shadows: list[Shadow]
-    undefined: dict[str, str]  # {number: why it cannot be computed}
 
 
 @dataclass(frozen=True)
@@ -80,50 +38,11 @@ class Result:
     details: dict[str, Any]
 
 
-def yardstick(
-    original: Evidence,
-    retrained: Evidence | None,
-    manifest: Manifest,
-    idi: IDI,
-    cka: CKA,
-    rmia: RMIA,
-    shadows: list[Shadow],
-) -> Yardstick:
-    """Return what every model of a seed is set beside, with what is computed once for all of them.
-
-    Without a retrained model everything that needs one is left out.
-    """
-    undefined = undefined_idi(original, retrained, idi) if retrained else {}
-    floor = comes_back(retrained, original) if retrained else {}
-    return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
-
-
-def alike(beside: dict[int, Yardstick]) -> dict[int, Yardstick]:
-    """Return the yardsticks so that a number undefined for one seed is left out for all: means are over all seeds."""
-    reasons: dict[str, list[str]] = {}
-    for seed, one in beside.items():
-        for key, reason in one.undefined.items():
-            reasons.setdefault(key, []).append(f"seed {seed}: {reason}")
-    undefined = {key: f"{key} is left out; {'; '.join(texts)}" for key, texts in reasons.items()}
-    return {seed: replace(one, undefined=undefined) for seed, one in beside.items()}
-
-
-def undefined_idi(original: Evidence, retrained: Evidence, cfg: IDI) -> dict[str, str]:
-    """Return {"idi": reason} where the original knows hardly more than the retrained model, else nothing."""
-    if not original.raw["mutual_information"]:
-        return {}
-    try:
-        first, gold = nats_of(original, cfg.estimate), nats_of(retrained, cfg.estimate)
-        information_difference_index(first, first, gold, cfg.floor)
-    except Undefined as error:
-        return {"idi": str(error)}
-    return {}
-
-
 def compare_model(own: Evidence, beside: Yardstick) -> Result:
     """Return all numbers of one model of one seed; those that are undefined are left out, the notes say why."""
     alignment, information, transfer = cka_numbers(own, beside), idi_numbers(own, beside), knn_numbers(own, beside)
-    percentages, near = comparable(own), closeness(own, beside)
+    percentages = comparable(own)
+    near = closeness(own, percentages, beside)
     metrics: Metrics = {key: percentages[key] for key in ACCURACIES if key in percentages}
     if alignment["cka_layers"][PENULTIMATE] is not None:
         metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
@@ -185,33 +104,6 @@ def attack_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     return numbers | {"membership": own.raw["membership"]} | shadow_attacks(own.shared, beside)
 
 
-def comes_back(own: Evidence, original: Evidence) -> dict[str, Any]:
-    """Return {attack: test forget accuracy that it gives back, or {number of images: that}}, percent."""
-    return {
-        "linear_probe": own.raw["linear_probe"]["all"]["forget"],
-        "head_recovery": head_recovery(own, original),
-        **{name: own.raw[name]["forget"] for name in (*CURVES, *REVIVALS)},
-    }
-
-
-def above(own: Any, floor: Any) -> Any:
-    """Return how much more comes back than in the retrained model, in points: a number, or one a number of images.
-
-    None where there is no image to ask.
-    """
-    if own is None:
-        return None
-    return {shots: value - floor[shots] for shots, value in own.items()} if isinstance(own, dict) else own - floor
-
-
-def head_recovery(own: Evidence, original: Evidence) -> float | None:
-    """Return the test forget accuracy of the head that maps the model's features to the original's logits."""
-    if not torch.equal(own.shared.train_labels, original.shared.train_labels):
-        raise InputError("the models were evaluated on different samples; run `dvc repro`, which evaluates them again")
-    head = recovered_head(own.shared.train, original.shared.train_logits)
-    return recovered_accuracy(head, own.shared.layers[PENULTIMATE], own.shared.test_forget_labels)
-
-
 def shadow_attacks(own: Shared, beside: Yardstick) -> dict[str, Any]:
     """Return the AUCs of the attacks by shadow models on the forgotten classes, training against test images.
 
@@ -245,11 +137,11 @@ def comparable(evidence: Evidence) -> dict[str, float]:
     return {key: float(value) for key, value in numbers.items() if value is not None}
 
 
-def closeness(own: Evidence, beside: Yardstick) -> dict[str, Any]:
+def closeness(own: Evidence, percentages: dict[str, float], beside: Yardstick) -> dict[str, Any]:
     """Return the distances to the retrained model, and what the mean gap is over; nothing without such a model."""
     if beside.retrained is None:
         return {}
-    percentages, gold = comparable(own), comparable(beside.retrained)
+    gold = comparable(beside.retrained)
     said, gold_said = own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits
     return {
         "retrain_gap": retrain_gap(percentages, gold),
@@ -293,54 +185,6 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
         "unsure": bool(reasons),
         "doubts": reasons,
     }
-
-
-def nats_of(evidence: Evidence, estimate: str) -> Trials:
-    """Return {layer: [nats, one a trial]} by one estimate, "held_out" or "train"."""
-    measured = evidence.raw["mutual_information"]
-    return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
-
-
-def missing_notes(raw: dict[str, Any]) -> list[str]:
-    """Return which accuracies are left out for want of images."""
-    images = {
-        "forget_acc": "training image to forget: FA, and all that is built on such images",
-        "test_forget_acc": "test image to forget that the model has not seen: TFA and MIA",
-        "test_retain_acc": "test image to keep that the model has not seen: TRA and ECE",
-    }
-    return [f"there is no {what} are left out" for key, what in images.items() if raw[key] is None]
-
-
-def cka_notes(own: Evidence, cfg: CKA) -> list[str]:
-    """Return why CKA is left out, where it is."""
-    count, least = len(own.shared.test_forget_labels), LEAST[cfg.estimator]
-    return [] if count >= least else [f"cka needs {least} test images to forget ({cfg.estimator}); there is {count}"]
-
-
-def idi_notes(information: dict[str, Any]) -> list[str]:
-    """Return why IDI is unsure."""
-    return list(information.get("doubts", []))
-
-
-def h_mean_notes(scores: dict[str, float]) -> list[str]:
-    """Return which scores alone make H-Mean 0."""
-    return [f"H-Mean is 0 because the score of {key} is 0 or below" for key in vanishing(scores)]
-
-
-def collapse_notes(own: dict[str, Diagnostics], original: dict[str, Diagnostics]) -> list[str]:
-    """Return a warning where the forget set's features nearly collapsed: then a low CKA says no more than that."""
-    if own["forget"] is None:
-        return []
-    measures = {
-        "effective rank of the forget set": lambda one: one["forget"]["effective_rank"],
-        "variance of the forget set over that of the retain set": spread,
-    }
-    values = {name: (measure(own), measure(original)) for name, measure in measures.items()}
-    return [
-        f"collapsed: the {name} is {ours:.3g}, the original's {first:.3g}"
-        for name, (ours, first) in values.items()
-        if ours < COLLAPSED * first
-    ]
 
 
 def relative_cost(cost: dict[str, Any], retraining: dict[str, Any]) -> dict[str, Any]:
