@@ -1,9 +1,12 @@
 """params.yaml as a file: read by YAML 1.2 as DVC reads it, and refused in one line where it is no such file."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import load_yaml, modify_yaml
 
 from unlearning.errors import InputError
@@ -185,3 +188,20 @@ def test_every_value_of_the_repositorys_file_is_the_one_dvc_compares() -> None:
     path = Path(__file__).parents[1] / "params.yaml"
     ours, dvcs = load_params(path).model_dump(), load_yaml(path)
     assert ours == {key: dvcs[key] for key in ours}
+
+
+def test_every_line_with_a_key_says_what_it_is() -> None:
+    """DVC loses a line break where a list is emptied (-S train.milestones=[]) and a later line has no comment."""
+    rows = [line for line in ORIGINAL.splitlines() if line.strip() and not line.lstrip().startswith(("#", "- "))]
+    silent = [line.split(":")[0].strip() for line in rows if " # " not in line and "{" not in line]
+    assert silent == ["layers", "channels"]  # of model.kwargs, which scenarios replace whole, comments included
+
+
+@pytest.mark.parametrize("key", ["train.milestones", "ec.layer_weights", "relearn.lrs"])
+def test_a_list_can_be_emptied_by_dvc(rewritten: Rewrite, key: str) -> None:
+    path = rewritten("seeds:", "seeds:")
+    expected = load_yaml(path)
+    *blocks, name = key.split(".")
+    reduce(getitem, blocks, expected)[name] = []
+    apply_overrides(str(path), [f"{key}=[]"])
+    assert load_yaml(path) == expected
