@@ -14,7 +14,7 @@ from unlearning.params_file import load_params
 def main() -> None:
     params = load_params()
     source = load_source(params.data)
-    prepared = prepare(source, params.data, params.forget)
+    prepared = prepare(source, params.data, params.forget, params.inputs)
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from unlearning.data.images import BROKEN
+from unlearning.data.inputs import outside_of, refuse_missing
 from unlearning.data.scenarios import SCENARIOS, forget_classes
 from unlearning.data.sources import Source, load_source
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
@@ -25,7 +26,7 @@ from unlearning.models.backbone import Architecture, build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.supervision import SupervisedNetwork
 from unlearning.models.taps import check_layers, evaluation_layers, tapped
-from unlearning.params import Augment, Data, Forget, Model, Params, Recipe, Reference
+from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
 from unlearning.params_file import PARAMS, load_params
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
@@ -193,34 +194,10 @@ def _attempt(key: str, what: str, compute: Callable[[], torch.Tensor | nn.Module
 
 
 def _check_files(params: Params, configs: Configs) -> None:
-    for key, reference in {"original": params.original, "retrained": params.retrained}.items():
-        for path in _given(reference):
-            _refuse_missing(str(Path(path).expanduser()), f"{key}.checkpoint")
-    if isinstance(params.model.pretrained, str):
-        _refuse_missing(params.model.pretrained, "model.pretrained")
-    for entry in params.downstream:
-        if entry.source not in DOWNLOADED and not Path(entry.root).is_dir():
-            raise InputError(f"downstream: no folder {entry.root} for {entry.name}{_hint(entry.root)}")
-    for name, config in configs.items():
-        folder = getattr(config, "surrogate", None)
-        if folder is not None and not Path(folder).is_dir():
-            raise InputError(f"{name}.surrogate: no folder {folder}{_hint(folder)}")
-
-
-def _given(reference: Reference) -> list[str]:
-    given = reference.checkpoint
-    return given if isinstance(given, list) else [given] if given else []
-
-
-def _refuse_missing(path: str, key: str) -> None:
-    if not Path(path).is_file():
-        raise InputError(f"{key}: no file {path}{_hint(path)}")
-
-
-def _hint(path: str) -> str:
-    if path.startswith("~"):
-        return f"; ~ is not replaced here, write {Path(path).expanduser()}" if Path(path).expanduser().exists() else ""
-    return "; check the path" if Path(path).is_absolute() else f"; it was looked for in {Path.cwd()}"
+    surrogates = {name: folder for name, config in configs.items() if (folder := getattr(config, "surrogate", None))}
+    for sources in outside_of(params, surrogates).values():
+        for source in sources:
+            refuse_missing(source)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unlearning.data.images import BROKEN, range_is_known, read_all, refuse_broken, stored
+from unlearning.data.inputs import By, stamp
 from unlearning.data.manifest import Manifest, Split
 from unlearning.data.scenarios import forget_classes
 from unlearning.data.sources import Samples, Source
@@ -26,9 +27,10 @@ class Prepared:
     pixels: dict[str, Tensor]  # uint8 (N, C, H, W) per split; empty when images are streamed from files
 
 
-def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
+def prepare(source: Source, data: Data, forget: Forget, by: By = "times") -> Prepared:
     """Split, read and measure; nothing is written.
 
+    by: how files that stay where they are are told from others (`inputs`).
     Raises InputError for a class too small to split, unreadable images, or a wrong choice of forget classes.
     """
     chosen = forget_classes(forget, source.classes)
@@ -45,7 +47,7 @@ def prepare(source: Source, data: Data, forget: Forget) -> Prepared:
         mean=mean,
         std=std,
         root=None if resident else data.root,
-        content=_pixel_hash(pixels) if resident else _file_hash(samples),
+        content=_pixel_hash(pixels) if resident else _file_hash(samples, by),
         splits={name: Split(part.ids, part.labels) for name, part in samples.items()},
         forget_classes=chosen,
         eval_resize=data.eval_resize,
@@ -132,13 +134,15 @@ def _pixel_hash(pixels: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _file_hash(samples: dict[str, Samples]) -> str:
-    """Names and sizes; every header is opened once, so that a broken file is named now and not hours into training."""
+def _file_hash(samples: dict[str, Samples], by: By) -> str:
+    """Names, and sizes and times or contents: later stages read these files, and have to run again with others.
+
+    Every header is opened once, so that a broken file is named now and not hours into training."""
     digest = hashlib.sha256()
     paths = [path for part in samples.values() for path in part.paths or []]
     refuse_broken([path for path in paths if not _opens(path)])
     for path in paths:
-        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
+        digest.update(f"{path.name}:{stamp(path, path.stat(), by)}\n".encode())
     return digest.hexdigest()[:16]
 
 
