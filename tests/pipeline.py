@@ -118,5 +118,5 @@ class Clone:
 
 
 def stages_run(output: str) -> list[str]:
-    """Return the names of the stages whose command dvc ran."""
-    return re.findall(r"Running stage '([^']+)'", output)
+    """Return the names of the stages whose command dvc ran, without `inputs`, which always runs."""
+    return [name for name in re.findall(r"Running stage '([^']+)'", output) if name != "inputs"]

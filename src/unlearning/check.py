@@ -16,6 +16,7 @@ from torch import nn
 
 from unlearning.data.images import BROKEN
 from unlearning.data.inputs import outside_of, refuse_missing
+from unlearning.data.manifest import load_samples
 from unlearning.data.scenarios import SCENARIOS, forget_classes
 from unlearning.data.sources import Source, load_source
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
@@ -40,8 +41,9 @@ def main() -> None:
     try:
         _check_names(params, configs)
         source = _check_data(params)
-        _check_model(params, configs, classes=len(source.classes) if source else DOWNLOADED[params.data.name])
-        _check_files(params, configs)
+        _check_model(params, configs, classes=len(source.classes) if source else _classes_of_the_absent(params.data))
+        if params.inputs != "kept":
+            _check_files(params, configs)
     except InputError as error:
         raise InputError(f"{PARAMS}: {error}") from None
 
@@ -85,14 +87,20 @@ def _fits(augment: Augment, image_size: int, block: str) -> None:
 
 
 def _check_data(params: Params) -> Source | None:
-    """Return the source with its classes, or None where it may have to be downloaded first."""
+    """Return the source with its classes, or None where it is not there: not downloaded yet, or gone and kept."""
     if params.data.name in DOWNLOADED:
         _refuse_ids_above(params.forget, DOWNLOADED[params.data.name])
+        return None
+    if params.inputs == "kept" and not all(read.exists for read in outside_of(params, {})["split"]):
         return None
     source = load_source(params.data)
     forget_classes(params.forget, source.classes)
     _warn_of_lost_photos(params.data, source)
     return source
+
+
+def _classes_of_the_absent(data: Data) -> int:
+    return DOWNLOADED[data.name] if data.name in DOWNLOADED else len(load_samples().classes)
 
 
 def _refuse_ids_above(forget: Forget, count: int) -> None:

@@ -5,6 +5,7 @@ repro`: nothing here may import torch.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class Outside:
     path: Path  # as the stage opens it
     folder: bool = False
     small: bool = False  # its content is read whatever `inputs` says
+
+    @property
+    def exists(self) -> bool:
+        return self.path.is_dir() if self.folder else self.path.is_file()
 
     def fingerprint(self, by: By) -> Fingerprint:
         """Return what tells this content from another; raises InputError, naming the key, when it cannot be read."""
@@ -97,6 +102,29 @@ def _surrogate(name: str, surrogates: dict[str, str]) -> list[Outside]:
     return [Outside(f"{name}.surrogate", Path(surrogates[name]), folder=True)] if name in surrogates else []
 
 
+def prints_now(
+    readers: dict[str, list[Outside]], before: dict[Path, list[Fingerprint]], inputs: str
+) -> dict[Path, list[Fingerprint]]:
+    """Return each reader's file with its fingerprints; where `inputs` says kept, those of `before` that are there.
+
+    Raises InputError, naming the key, for what is not there or cannot be read.
+    """
+    by: By = "content" if inputs == "content" else "times"
+    known = [one for prints in before.values() for one in prints] if inputs == "kept" else []
+    kept = {(one["key"], one["path"]): one for one in known}
+    return {
+        INPUTS / f"{name}.json": [kept.get((one.key, str(one.path))) or one.fingerprint(by) for one in sources]
+        for name, sources in readers.items()
+    }
+
+
+def compared_by() -> By:
+    """Return how the images of the split were told from others when data/inputs was written."""
+    path = INPUTS / "split.json"
+    prints = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return next((one["by"] for one in prints if "by" in one), "times")
+
+
 def changed_keys(before: dict[Path, list[Fingerprint]], now: dict[Path, list[Fingerprint]]) -> list[str]:
     """Return the keys, each with its path, whose file or folder is there in both and has changed, each once."""
     pairs = [(old, new) for path, prints in now.items() for old in before.get(path, []) for new in prints]
@@ -106,12 +134,12 @@ def changed_keys(before: dict[Path, list[Fingerprint]], now: dict[Path, list[Fin
 
 def refuse_missing(source: Outside) -> None:
     """Raise InputError that names the key and says what to do, when the file or folder is not there."""
-    if source.path.is_dir() if source.folder else source.path.is_file():
+    if source.exists:
         return
     what, path = "folder" if source.folder else "file", source.path
     raise InputError(
-        f"{source.key}: no {what} {path}; {_where_to_look(path)}. If it was deleted on purpose, `dvc freeze inputs` "
-        "keeps what was made of it (docs/erase.md)"
+        f"{source.key}: no {what} {path}; {_where_to_look(path)}. If it was deleted on purpose, `inputs: kept` "
+        "in params.yaml keeps what was made of it"
     )
 
 
@@ -135,7 +163,7 @@ def folder_print(folder: Path, by: By) -> Fingerprint:
     for name, path, stat in visible(os.fsencode(folder)):
         digest.update(b"%b\0%b\0" % (name, stamp(path, stat, by).encode()))
         files, size = files + 1, size + stat.st_size
-    return {"files": files, "bytes": size, f"sha256 of {by}": digest.hexdigest()}
+    return {"files": files, "bytes": size, "by": by, "sha256": digest.hexdigest()}
 
 
 def file_print(path: Path, by: By) -> Fingerprint:

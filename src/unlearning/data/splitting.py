@@ -30,7 +30,7 @@ class Prepared:
 def prepare(source: Source, data: Data, forget: Forget, by: By = "times") -> Prepared:
     """Split, read and measure; nothing is written.
 
-    by: how files that stay where they are are told from others (`inputs`).
+    by: how streamed files are told from others of the same name.
     Raises InputError for a class too small to split, unreadable images, or a wrong choice of forget classes.
     """
     chosen = forget_classes(forget, source.classes)
