@@ -4,10 +4,9 @@ DVC runs this stage every time, and then only what reads a file that has changed
 results of another split are taken away.
 """
 
-import json
 from pathlib import Path
 
-from unlearning.data.inputs import INPUTS, changed_keys, outside_of, prints_now, surrogates_of
+from unlearning.data.inputs import changed_keys, outside_of, prints_before, prints_now, surrogates_of
 from unlearning.errors import run_stage
 from unlearning.files import write_json
 from unlearning.other_results import remove_results_of_another_split
@@ -16,7 +15,7 @@ from unlearning.params_file import load_params, load_values
 
 def main() -> None:
     params = load_params()
-    before = {path: json.loads(path.read_text(encoding="utf-8")) for path in INPUTS.rglob("*.json")}
+    before = prints_before()
     now = prints_now(outside_of(params, surrogates_of(params, load_values())), before, params.inputs)
     for path in before.keys() - now.keys():
         path.unlink()

@@ -196,6 +196,13 @@ def test_what_has_not_changed_is_not_written_again(stage: Stage) -> None:
     assert (INPUTS / "split.json").stat().st_ino == before
 
 
+def test_a_file_that_was_damaged_is_written_anew(stage: Stage) -> None:
+    stage({})
+    (INPUTS / "split.json").write_text("[{")
+    stage({})
+    assert written("split") == []
+
+
 MISSING = [
     ({"data.name": "image_folder", "data.root": "gone"}, "data.root: no folder gone; it was looked for in /"),
     ({"data.name": "image_folder", "data.root": "/gone"}, "data.root: no folder /gone; check the path. If it was"),

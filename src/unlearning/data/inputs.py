@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -102,6 +103,15 @@ def _surrogate(name: str, surrogates: dict[str, str]) -> list[Outside]:
     return [Outside(f"{name}.surrogate", Path(surrogates[name]), folder=True)] if name in surrogates else []
 
 
+def prints_before() -> dict[Path, list[Fingerprint]]:
+    """Return what the last run has written; a file that holds no JSON is as if it were not there."""
+    found = {}
+    for path in INPUTS.rglob("*.json"):
+        with suppress(ValueError):
+            found[path] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def prints_now(
     readers: dict[str, list[Outside]], before: dict[Path, list[Fingerprint]], inputs: str
 ) -> dict[Path, list[Fingerprint]]:
@@ -120,9 +130,8 @@ def prints_now(
 
 def compared_by() -> By:
     """Return how the images of the split were told from others when data/inputs was written."""
-    path = INPUTS / "split.json"
-    prints = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return next((one["by"] for one in prints if "by" in one), "times")
+    by = {one.get("by") for one in prints_before().get(INPUTS / "split.json", [])}
+    return "content" if "content" in by else "times"
 
 
 def changed_keys(before: dict[Path, list[Fingerprint]], now: dict[Path, list[Fingerprint]]) -> list[str]:
