@@ -28,7 +28,8 @@ def main() -> None:
     torch.manual_seed(derive_seed(seed, "initial weights", name))
     model = build(architecture(params.model, manifest), params.model.pretrained)
     identity = params.model_dump(include={"precision", "model", "train"}) | {"lira.seed": seed}
-    resume = ResumeState(SCRATCH / task_name("shadow", number, Needs(identity, [MANIFEST])))
+    weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
+    resume = ResumeState(SCRATCH / task_name("shadow", number, Needs(identity, [MANIFEST, *weights])))
     run = Run(name, where, half, model, seed, resume, workers=params.data.workers)
     run.drive(train_classifier(run, params.train, "retain"))
     if not where.main:

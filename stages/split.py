@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unlearning.data.batches import save_pixels
+from unlearning.data.inputs import compared_by
 from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.data.scenarios import repeated_classes
 from unlearning.data.sources import load_source
@@ -14,7 +15,7 @@ from unlearning.params_file import load_params
 def main() -> None:
     params = load_params()
     source = load_source(params.data)
-    prepared = prepare(source, params.data, params.forget, given=params.original.checkpoint is not None)
+    prepared = prepare(source, params.data, params.forget, params.original.checkpoint is not None, compared_by())
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)

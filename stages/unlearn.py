@@ -22,6 +22,7 @@ def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
     where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
+    outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others
     identity = {"precision": params.precision, name: config.model_dump(), "forget": manifest.forget_classes}
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
@@ -34,7 +35,7 @@ def main() -> None:
             outputs.write(folder, Checkpoint(header, start.model, modules=None), run)
 
     def needs(seed: int) -> Needs:
-        return Needs(identity, [checkpoint_path(start_model, seed)])
+        return Needs(identity, [checkpoint_path(start_model, seed), outside])
 
     folders = repeat(stage, params.seeds, where, needs, work)
     if where.main:

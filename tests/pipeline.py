@@ -44,7 +44,7 @@ class Clone:
         )
         for name in files.stdout.decode().split():
             result = name.startswith(("metrics/", "plots/")) and not name.endswith(".gitkeep")
-            if (ROOT / name).is_file() and name != "dvc.lock" and not result:
+            if (ROOT / name).is_file() and Path(name).name != "dvc.lock" and not result:
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes((ROOT / name).read_bytes())
@@ -118,5 +118,5 @@ class Clone:
 
 
 def stages_run(output: str) -> list[str]:
-    """Return the names of the stages whose command dvc ran."""
-    return re.findall(r"Running stage '([^']+)'", output)
+    """Return the names of the stages whose command dvc ran, without `inputs`, which always runs."""
+    return [name for name in re.findall(r"Running stage '([^']+)'", output) if not name.endswith(":inputs")]

@@ -20,6 +20,7 @@ ALL = [
 ]  # fmt: skip
 MODELS = ["original", "retrained", *METHODS]
 ROWS = ["original", "retrained", "another_retrained", *METHODS]
+CHANGES = ("status", "--porcelain", "--", "metrics", "plots", "dvc.lock", "dvc.yaml")  # for git: of what is in it
 TOY = """\
 \"\"\"Toy: one step of nothing but weight decay.\"\"\"
 
@@ -125,9 +126,13 @@ def test_a_method_that_is_only_half_there_is_named(clone: Clone, changes: dict, 
 
 
 def test_nothing_changed_nothing_run(clone: Clone) -> None:
+    before = clone.git(*CHANGES)
     started = time.monotonic()
-    assert stages_run(clone.dvc("repro")) == []
-    assert time.monotonic() - started < 15  # 2 s alone; machines that run tests are busy
+    output = clone.dvc("repro")
+    assert time.monotonic() - started < 15  # 3 s alone; machines that run tests are busy
+    assert stages_run(output) == []
+    assert "Running stage 'data/dvc.yaml:inputs'" in output  # it alone always runs
+    assert clone.git(*CHANGES) == before
 
 
 def test_one_value_of_a_method_reruns_that_method_alone_and_going_back_runs_nothing(clone: Clone) -> None:
@@ -148,6 +153,30 @@ def test_other_classes_to_forget_train_no_original_again(clone: Clone) -> None:
     clone.set_params({"forget": {"seed": 3}})
     assert stages_run(clone.dvc("repro", "unlearn@ec")) == ["split", "unlearn@ec"]
     assert "train@retrained" in stages_run(clone.dvc("repro", "--dry", "train"))
+
+
+def test_results_of_other_classes_are_not_left_beside_ones_own_and_come_back(clone: Clone) -> None:
+    results = [clone.folder / name for name in ("metrics/models", "metrics/report.md", "plots/tsne.png")]
+    clone.set_params({"forget": {"seed": 3}})
+    output = clone.dvc("repro", "split")
+    assert "the results in metrics and plots were of another split than params.yaml and its files give now" in output
+    assert not any(path.exists() for path in results)
+    clone.git("checkout", "HEAD", "--", "params.yaml", "dvc.lock", "metrics", "plots")
+    assert stages_run(clone.dvc("repro", "unlearn@ec")) == []
+    assert clone.git(*CHANGES) == ""
+    assert stages_run(clone.dvc("repro")) == []
+    assert all(path.exists() for path in results)
+
+
+def test_an_edited_list_of_classes_is_seen_and_another_class_erased(clone: Clone, tmp_path: Path) -> None:
+    classes = tmp_path / "classes.txt"
+    classes.write_text("3\n")
+    clone.set_params({"forget": {"scenario": "file", "file": str(classes)}})
+    assert stages_run(clone.dvc("repro", "unlearn@rl")) == ["split", "unlearn@rl"]
+    assert stages_run(clone.dvc("repro", "unlearn@rl")) == []
+    classes.write_text("5\n")
+    assert stages_run(clone.dvc("repro", "unlearn@rl")) == ["split", "unlearn@rl"]
+    assert json.loads(clone.read("data/forget.json"))["names"] == ["5"]
 
 
 def test_a_downstream_set_runs_its_transfer_and_the_comparison_alone(clone: Clone, tmp_path: Path) -> None:
@@ -251,6 +280,11 @@ def test_own_checkpoint_replaces_training_the_original(clone: Clone, tmp_path: P
     assert json.loads(clone.read("metrics/cost/original.json")) == {"0": {}, "1": {}}
     of_seeds = [(clone.folder / f"models/original/{seed}.safetensors").read_bytes() for seed in (0, 1)]
     assert of_seeds[0] == of_seeds[1]
+    assert stages_run(clone.dvc("repro", "train@original")) == []
+    own.write_bytes((clone.folder / "models/retrained/0.safetensors").read_bytes())
+    assert stages_run(clone.dvc("repro", "train@original")) == ["train@original"]
+    replaced = (clone.folder / "models/original/0.safetensors").read_bytes()
+    assert replaced != of_seeds[0]
 
 
 def test_an_idi_that_would_be_noise_is_left_out_with_its_reason_and_measures_nothing_again(clone: Clone) -> None:

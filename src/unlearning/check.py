@@ -15,6 +15,8 @@ from PIL import Image
 from torch import nn
 
 from unlearning.data.images import BROKEN
+from unlearning.data.inputs import outside_of, refuse_missing
+from unlearning.data.manifest import load_samples
 from unlearning.data.scenarios import SCENARIOS, forget_classes
 from unlearning.data.sources import Source, load_source
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
@@ -25,7 +27,7 @@ from unlearning.models.backbone import Architecture, build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.supervision import SupervisedNetwork
 from unlearning.models.taps import check_layers, evaluation_layers, tapped
-from unlearning.params import Augment, Data, Forget, Model, Params, Recipe, Reference
+from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
 from unlearning.params_file import PARAMS, load_params
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
@@ -39,8 +41,9 @@ def main() -> None:
     try:
         _check_names(params, configs)
         source = _check_data(params)
-        _check_model(params, configs, classes=len(source.classes) if source else DOWNLOADED[params.data.name])
-        _check_files(params, configs)
+        _check_model(params, configs, classes=len(source.classes) if source else _classes_of_the_absent(params.data))
+        if params.inputs != "kept":
+            _check_files(params, configs)
     except InputError as error:
         raise InputError(f"{PARAMS}: {error}") from None
 
@@ -84,14 +87,20 @@ def _fits(augment: Augment, image_size: int, block: str) -> None:
 
 
 def _check_data(params: Params) -> Source | None:
-    """Return the source with its classes, or None where it may have to be downloaded first."""
+    """Return the source with its classes, or None where it is not there: not downloaded yet, or gone and kept."""
     if params.data.name in DOWNLOADED:
         _refuse_ids_above(params.forget, DOWNLOADED[params.data.name])
+        return None
+    if params.inputs == "kept" and not all(read.exists for read in outside_of(params, {})["split"]):
         return None
     source = load_source(params.data)
     forget_classes(params.forget, source.classes)
     _warn_of_lost_photos(params.data, source)
     return source
+
+
+def _classes_of_the_absent(data: Data) -> int:
+    return DOWNLOADED[data.name] if data.name in DOWNLOADED else len(load_samples().classes)
 
 
 def _refuse_ids_above(forget: Forget, count: int) -> None:
@@ -193,34 +202,10 @@ def _attempt(key: str, what: str, compute: Callable[[], torch.Tensor | nn.Module
 
 
 def _check_files(params: Params, configs: Configs) -> None:
-    for key, reference in {"original": params.original, "retrained": params.retrained}.items():
-        for path in _given(reference):
-            _refuse_missing(str(Path(path).expanduser()), f"{key}.checkpoint")
-    if isinstance(params.model.pretrained, str):
-        _refuse_missing(params.model.pretrained, "model.pretrained")
-    for entry in params.downstream:
-        if entry.source not in DOWNLOADED and not Path(entry.root).is_dir():
-            raise InputError(f"downstream: no folder {entry.root} for {entry.name}{_hint(entry.root)}")
-    for name, config in configs.items():
-        folder = getattr(config, "surrogate", None)
-        if folder is not None and not Path(folder).is_dir():
-            raise InputError(f"{name}.surrogate: no folder {folder}{_hint(folder)}")
-
-
-def _given(reference: Reference) -> list[str]:
-    given = reference.checkpoint
-    return given if isinstance(given, list) else [given] if given else []
-
-
-def _refuse_missing(path: str, key: str) -> None:
-    if not Path(path).is_file():
-        raise InputError(f"{key}: no file {path}{_hint(path)}")
-
-
-def _hint(path: str) -> str:
-    if path.startswith("~"):
-        return f"; ~ is not replaced here, write {Path(path).expanduser()}" if Path(path).expanduser().exists() else ""
-    return "; check the path" if Path(path).is_absolute() else f"; it was looked for in {Path.cwd()}"
+    surrogates = {name: folder for name, config in configs.items() if (folder := getattr(config, "surrogate", None))}
+    for sources in outside_of(params, surrogates).values():
+        for source in sources:
+            refuse_missing(source)
 
 
 if __name__ == "__main__":

@@ -310,6 +310,7 @@ class Params(Block):
 
     seeds: Annotated[list[int], Field(min_length=1)]
     precision: Literal["auto", "bf16", "fp32"]
+    inputs: Literal["times", "content", "kept"]
     data: Data
     forget: Forget
     model: Model

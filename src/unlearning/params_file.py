@@ -40,7 +40,7 @@ def load_params(path: Path = PARAMS) -> Params:
 
     Raises InputError naming the key of every unknown, missing or wrong value.
     """
-    values = _read(path)
+    values = load_values(path)
     methods = values.get("methods")
     for name in methods if isinstance(methods, dict) else ():
         if name not in values:
@@ -51,13 +51,14 @@ def load_params(path: Path = PARAMS) -> Params:
 
 def load_block(kind: type[AnyBlock], name: str, path: Path = PARAMS) -> AnyBlock:
     """Read and check one top-level block, such as a method's own; raises InputError like `load_params`."""
-    values = _read(path)
+    values = load_values(path)
     if name not in values:
         raise InputError(f"{path}: the block {name!r} is missing; add it with its parameters")
     return _checked(kind, values[name], path, prefix=f"{name}.")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def load_values(path: Path = PARAMS) -> dict[str, Any]:
+    """Read params.yaml as it is, unchecked; raises InputError when it is no mapping in YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -29,6 +29,11 @@ def parsed(text: str) -> Any:
     return yaml.load(text)
 
 
+def as_dvc_reads(text: str) -> Any:
+    """Return what the text holds to DVC, class names included; raises YAMLError."""
+    return _reader().load(text)
+
+
 def _reader() -> YAML:
     return YAML(typ="safe")  # as in dvc.utils.serialize
 

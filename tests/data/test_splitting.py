@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 
 from unlearning.data.batches import ImageSplit, in_order, save_pixels
 from unlearning.data.images import evaluation_view, read_image
+from unlearning.data.inputs import By
 from unlearning.data.manifest import Manifest, load_manifest, save_manifest
 from unlearning.data.sources import Samples, Source, digits, image_folder
 from unlearning.data.splitting import normalisation, prepare
@@ -247,6 +249,16 @@ def test_the_content_hash_of_streamed_files_notes_another_size(
     assert prepare(image_folder.load(data), data, make_forget()).manifest.content == before
     write_image(tree / "test" / "dog" / "01.png", (50, 60))
     assert prepare(image_folder.load(data), data, make_forget()).manifest.content != before
+
+
+@pytest.mark.parametrize(("by", "seen"), [("times", True), ("content", False)])
+def test_a_touched_streamed_file_is_another_by_its_time_and_the_same_by_its_content(
+    tree: Path, make_data: MakeData, make_forget: MakeForget, by: By, seen: bool
+) -> None:
+    data = make_data(name="image_folder", root=str(tree), resident_gb=0.0)
+    before = prepare(image_folder.load(data), data, make_forget(), by).manifest.content
+    os.utime(tree / "test" / "dog" / "01.png", ns=(1, 1))
+    assert (prepare(image_folder.load(data), data, make_forget(), by).manifest.content != before) == seen
 
 
 def test_an_unreadable_file_of_a_streamed_test_split_is_named_now(

@@ -43,7 +43,9 @@ class Manifest:
     mean: list[float]  # per channel, of pixels in 0..1
     std: list[float]
     root: str | None  # folder the ids are paths in; None when the pixels lie beside the manifest
-    content: str  # hash of the images: pixels when resident, names and sizes of files when streamed
+    content: (
+        str  # hash of the images: pixels when resident, names of files with sizes and times, or contents, when streamed
+    )
     splits: dict[str, Split]
     forget_classes: list[int]  # empty where a stage must not know them
     eval_resize: list[int] = field(default_factory=list)  # px: size before the central crop in evaluation

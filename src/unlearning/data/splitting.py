@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from unlearning.data.images import BROKEN, range_is_known, read_all, refuse_broken, stored
+from unlearning.data.inputs import By, stamp
 from unlearning.data.manifest import Manifest, Split
 from unlearning.data.scenarios import forget_classes
 from unlearning.data.sources import Samples, Source
@@ -35,9 +36,10 @@ class Part:
     borrowed: dict[int, int] = field(default_factory=dict)
 
 
-def prepare(source: Source, data: Data, forget: Forget, given: bool = False) -> Prepared:
-    """Split, read and measure; nothing is written. given: whether the original model is the user's own.
+def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by: By = "times") -> Prepared:
+    """Split, read and measure; nothing is written.
 
+    given: whether the original model is the user's own. by: how streamed files are told from others of the same name.
     Raises InputError for a class too small to split or without an image, unreadable images, or a wrong choice of
     forget classes.
     """
@@ -57,7 +59,7 @@ def prepare(source: Source, data: Data, forget: Forget, given: bool = False) -> 
         mean=mean,
         std=std,
         root=None if resident else data.root,
-        content=_pixel_hash(pixels) if resident else _file_hash(samples),
+        content=_pixel_hash(pixels) if resident else _file_hash(samples, by),
         splits={name: Split(part.samples.ids, part.samples.labels, part.borrowed) for name, part in parts.items()},
         forget_classes=chosen,
         eval_resize=data.eval_resize,
@@ -194,13 +196,15 @@ def _pixel_hash(pixels: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _file_hash(samples: dict[str, Samples]) -> str:
-    """Names and sizes; every header is opened once, so that a broken file is named now and not hours into training."""
+def _file_hash(samples: dict[str, Samples], by: By) -> str:
+    """Names, and sizes and times or contents: later stages read these files, and have to run again with others.
+
+    Every header is opened once, so that a broken file is named now and not hours into training."""
     digest = hashlib.sha256()
     paths = [path for part in samples.values() for path in part.paths or []]
     refuse_broken([path for path in paths if not _opens(path)])
     for path in paths:
-        digest.update(f"{path.name}:{path.stat().st_size}\n".encode())
+        digest.update(f"{path.name}:{stamp(path, path.stat(), by)}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -1,0 +1,69 @@
+"""Results of another split than the present one: how they are known, and that they go.
+
+They are never shown beside or instead of one's own: `dvc repro unlearn@ec` alone, for other classes, would leave the
+numbers and figures of the last whole run standing. What dvc.lock has recorded tells whose they are.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from unlearning.yaml_text import as_dvc_reads
+
+FORGET = "data/forget.json"
+SPLIT_INPUTS = "data/inputs/split.json"
+CHOICE = ("data", "forget")  # the parameters of the stage `split`
+
+
+def remove_results_of_another_split() -> list[Path]:
+    """Remove what the stage `compare` has written, if it is of another split than params.yaml and its files give now.
+
+    Returns what was removed. data/inputs must have been written.
+    """
+    pipeline, lock, params = (_text(Path(name)) for name in ("dvc.yaml", "dvc.lock", "params.yaml"))
+    there = [path for path in outputs(section(pipeline, "compare")) if path.exists()]
+    if not there:
+        return []
+    chosen = as_dvc_reads(params)
+    inputs = hashlib.md5(Path(SPLIT_INPUTS).read_bytes(), usedforsecurity=False).hexdigest()
+    if of_this_split(section(lock, "split"), section(lock, "compare"), chosen, inputs):
+        return []
+    for path in there:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return there
+
+
+def of_this_split(split: dict[str, Any], compare: dict[str, Any], chosen: dict[str, Any], inputs: str) -> bool:
+    """Tell from what dvc.lock says of `split` and `compare` whether the results are of the split of these parameters.
+
+    chosen: params.yaml, as DVC reads it. inputs: MD5 of data/inputs/split.json as it is now.
+    """
+    recorded = split.get("params", {}).get("params.yaml", {})
+    same_choice = all(name in recorded and recorded[name] == chosen.get(name) for name in CHOICE)
+    same_files = _md5(split, "deps", SPLIT_INPUTS) == inputs
+    compared, forget = _md5(compare, "deps", FORGET), _md5(split, "outs", FORGET)
+    return same_choice and same_files and forget is not None and compared == forget
+
+
+def section(text: str, stage: str) -> dict[str, Any]:
+    """Return what dvc.yaml or dvc.lock says of one stage, or nothing; the rest, which is long, is not parsed."""
+    found = re.search(rf"^  {stage}:\n((?:(?:   .*)?\n)*)", f"{text}\n", re.MULTILINE)
+    return (as_dvc_reads(found[1]) if found else None) or {}
+
+
+def outputs(stage: dict[str, Any]) -> Iterator[Path]:
+    """Yield the path of each output of a stage of dvc.yaml."""
+    for kind in ("outs", "plots", "metrics"):
+        for out in stage.get(kind, []):
+            yield Path(next(iter(out)) if isinstance(out, dict) else out)
+
+
+def _md5(stage: dict[str, Any], kind: str, path: str) -> str | None:
+    return next((entry.get("md5") for entry in stage.get(kind, []) if entry["path"] == path), None)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
