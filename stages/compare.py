@@ -50,6 +50,7 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
             seed: yardstick(
                 references["original", seed],
                 references.get(("retrained", seed)),
+                references.get(("short_run", seed)),
                 manifest,
                 params.idi,
                 params.cka,

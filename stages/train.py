@@ -1,4 +1,4 @@
-"""train <original|retrained>: train the classifier on all classes or on the retained ones, or take the user's own."""
+"""train <original|retrained|short_run>: train on all classes or on the retained ones, or take the user's own model."""
 
 import sys
 from pathlib import Path
@@ -19,15 +19,19 @@ from unlearning.models.given import Given, GivenFile, load_given
 from unlearning.params import Params, Reference
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
-from unlearning.training.classifier import PARTS, train_classifier
+from unlearning.training.classifier import PARTS, RECIPES, train_classifier
 
-MANIFESTS = {"original": load_samples, "retrained": load_manifest}  # the original does not depend on what is forgotten
+MANIFESTS = {  # the original does not depend on what is forgotten
+    "original": load_samples,
+    "retrained": load_manifest,
+    "short_run": load_manifest,
+}
 
 
 def main() -> None:
     name, params = sys.argv[1], load_params()
-    given = {"original": params.original, "retrained": params.retrained}[name]
-    if given.checkpoint is not None:
+    given = {"original": params.original, "retrained": params.retrained}.get(name)
+    if given is not None and given.checkpoint is not None:
         take(name, given, params)
     else:
         train(name, params)
@@ -74,16 +78,18 @@ def introduce(taken: Given, file: GivenFile, params: Params, where: Launch) -> N
 
 def train(name: str, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
-    shape, recipe = architecture(params.model, manifest), params.train.model_dump()
-    identity = params.model_dump(include={"precision", "model", "train"}) | {"forget": manifest.forget_classes}
+    shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
+    identity = params.model_dump(include={"precision", "model"})
+    identity |= {"train": recipe.model_dump(), "forget": manifest.forget_classes}
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         model = build(shape, params.model.pretrained)
         run = Run(stage, where, manifest, model, seed, resume, workers=params.data.workers)
-        run.drive(train_classifier(run, params.train, PARTS[name]))
+        run.drive(train_classifier(run, recipe, PARTS[name]))
         if where.main:
-            outputs.write(folder, Checkpoint(new_header(shape, manifest, stage, recipe), model, None), run)
+            header = new_header(shape, manifest, stage, recipe.model_dump())
+            outputs.write(folder, Checkpoint(header, model, None), run)
 
     weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
     folders = repeat(stage, params.seeds, where, lambda _: Needs(identity, [MANIFEST, *weights]), work)

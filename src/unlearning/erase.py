@@ -29,7 +29,7 @@ def values_of(method: str, params: Params) -> dict[str, Any]:
         raise InputError(f"erase: {method!r} is none of methods: {', '.join(params.methods)}{hint}")
     return {
         "seeds": params.seeds[:1],
-        "references": {"original": {"knows": KNOWS["original"]}},
+        "references": {name: {"knows": KNOWS[name]} for name in params.references if name != "retrained"},
         "methods": {method: {"start": params.methods[method].start}},
         "headline": method,
         "figures": {"models": [method]},

@@ -147,6 +147,10 @@ class Train(Recipe):
     label_smoothing: Fraction
 
 
+class ShortRun(Block):
+    share: Annotated[float, Field(gt=0, lt=1)]
+
+
 class PretrainEC(Recipe):
     tau: Positive
 
@@ -316,7 +320,8 @@ class Params(Block):
     model: Model
     original: Reference
     retrained: Reference
-    references: dict[Literal["original", "retrained"], Known]
+    references: dict[Literal["original", "retrained", "short_run"], Known]
+    short_run: ShortRun
     train: Train
     pretrain_ec: PretrainEC
     methods: dict[str, Start]
@@ -400,8 +405,10 @@ class Params(Block):
         return self
 
 
-KNOWS = {"original": "data/split", "retrained": "data/forget.json"}  # what training a reference depends on
-REFERENCES = ("original", "retrained")
+REFERENCES = ("original", "retrained", "short_run")
+KNOWS = dict(
+    zip(REFERENCES, ("data/split", "data/forget.json", "data/forget.json"), strict=True)
+)  # training depends on
 ANOTHER = "another_retrained"  # the row of the noise floor: the next seed's retrained model beside this seed's
 CONTROLS = ("head_distill", "fresh_head")  # methods that leave the original's backbone as it is: to test the scores by
 

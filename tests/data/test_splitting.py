@@ -256,9 +256,9 @@ def test_a_touched_streamed_file_is_another_by_its_time_and_the_same_by_its_cont
     tree: Path, make_data: MakeData, make_forget: MakeForget, by: By, seen: bool
 ) -> None:
     data = make_data(name="image_folder", root=str(tree), resident_gb=0.0)
-    before = prepare(image_folder.load(data), data, make_forget(), by).manifest.content
+    before = prepare(image_folder.load(data), data, make_forget(), by=by).manifest.content
     os.utime(tree / "test" / "dog" / "01.png", ns=(1, 1))
-    assert (prepare(image_folder.load(data), data, make_forget(), by).manifest.content != before) == seen
+    assert (prepare(image_folder.load(data), data, make_forget(), by=by).manifest.content != before) == seen
 
 
 def test_an_unreadable_file_of_a_streamed_test_split_is_named_now(

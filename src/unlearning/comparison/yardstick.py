@@ -16,7 +16,7 @@ class Yardstick:
 
     original: Evidence
     retrained: Evidence | None  # None: nobody trained one
-    floor: dict[str, Any]  # what attacks give back in the retrained model; empty without one
+    floor: dict[str, Any]  # what attacks give back in the retrained model or, without one, a short run; else empty
     manifest: Manifest
     idi: IDI
     cka: CKA
@@ -28,6 +28,7 @@ class Yardstick:
 def yardstick(
     original: Evidence,
     retrained: Evidence | None,
+    short_run: Evidence | None,
     manifest: Manifest,
     idi: IDI,
     cka: CKA,
@@ -39,7 +40,8 @@ def yardstick(
     Without a retrained model everything that needs one is left out.
     """
     undefined = undefined_idi(original, retrained, idi) if retrained else {}
-    floor = comes_back(retrained, original) if retrained else {}
+    untaught = retrained or short_run
+    floor = comes_back(untaught, original) if untaught else {}
     return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
 
 

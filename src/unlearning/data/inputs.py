@@ -63,7 +63,7 @@ def outside_of(params: Params, surrogates: dict[str, str]) -> dict[str, list[Out
     return {
         "split": [*_tree("data.root", params.data.name, params.data.root), *_list(params.forget)],
         "shadow": _pretrained(params.model),
-        **{f"models/{name}": _weights(name, references[name], params.model) for name in params.references},
+        **{f"models/{name}": _weights(name, references.get(name), params.model) for name in params.references},
         **{f"models/{name}": _surrogate(name, surrogates) for name in params.methods},
         **sets,
     }
@@ -87,9 +87,9 @@ def _list(forget: Forget) -> list[Outside]:
     return [Outside("forget.file", Path(named), small=True)] if named else []
 
 
-def _weights(name: str, reference: Reference, model: Model) -> list[Outside]:
+def _weights(name: str, reference: Reference | None, model: Model) -> list[Outside]:
     """Return the files of a reference: its checkpoints, or what it is trained from."""
-    given = reference.checkpoint
+    given = reference and reference.checkpoint
     paths = given if isinstance(given, list) else [given] if given else []
     files = [Outside(f"{name}.checkpoint", Path(path.strip()).expanduser()) for path in paths]
     return files or _pretrained(model)

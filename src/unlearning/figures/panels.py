@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 1.65, 1.35  # of a panel, inches
 LEFT, RIGHT, TOP = 0.7, 0.1, 0.75  # margins, inches
 LONG = 4  # letters; longer names of ticks are turned
 FAINT = "0.85"
+LINES = dict(zip(REFERENCES, (":", "--", "-."), strict=True))
 Curves = Mapping[str, Sequence[float | None]]  # model: a value for each tick, None = a gap
 
 
@@ -57,7 +58,7 @@ def _draw_panel(axes: Axes, name: str, curves: Curves, methods: list[str]) -> No
     others = [list(enumerate(_with_gaps(curves[other]))) for other in methods]
     axes.add_collection(LineCollection(others, colors=FAINT, linewidths=0.7, zorder=1), autolim=False)
     axes.plot([], [], color=FAINT, linewidth=0.7, label="other methods")
-    for reference, line in (("original", ":"), ("retrained", "--")):
+    for reference, line in LINES.items():
         if reference in curves:
             values = _with_gaps(curves[reference])
             axes.plot(range(len(values)), values, color=GREY, linestyle=line, linewidth=1.4, label=reference, zorder=2)
