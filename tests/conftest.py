@@ -2,7 +2,7 @@
 
 import copy
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import nn
 
+from tests.warm import warm_commands
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
 from unlearning.engine.launch import launch
@@ -61,9 +62,23 @@ def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
+SLOWEST = [
+    "test_pipeline.py", "test_every_method.py", "test_distributed.py", "test_search.py", "test_imports.py",
+    "test_run.py", "test_controls.py", "test_tail.py",
+]  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the pipeline tests: they take longest, and run beside the others."""
-    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+    """Begin with the files that take longest, so that neither of two processes is alone in the end."""
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(SLOWEST)))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Serve commands that start with torch loaded; return their folder."""
+    with warm_commands(tmp_path_factory.mktemp("warm")) as commands:
+        yield commands
 
 
 @pytest.fixture
