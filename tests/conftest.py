@@ -2,8 +2,9 @@
 
 import copy
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import yaml
 from torch import nn
 
+from tests.warm import warm_commands
 from unlearning.data.batches import load_pixels, save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
 from unlearning.engine.launch import launch
@@ -62,9 +64,33 @@ def changed(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
 
+@cache
+def _values() -> dict[str, Any]:
+    return yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+
+
+def values_of_params() -> dict[str, Any]:
+    """Return what params.yaml holds, for the caller to change; reading it takes a tenth of a second."""
+    return copy.deepcopy(_values())
+
+
+SLOWEST = [
+    "test_pipeline.py", "test_every_method.py", "test_distributed.py", "test_search.py", "test_imports.py",
+    "test_run.py", "test_controls.py", "test_tail.py",
+]  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the pipeline tests: they take longest, and run beside the others."""
-    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+    """Begin with the files that take longest, so that neither of two processes is alone in the end."""
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(SLOWEST)))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Serve commands that start with torch loaded; return their folder."""
+    with warm_commands(tmp_path_factory.mktemp("warm")) as commands:
+        yield commands
 
 
 @pytest.fixture
@@ -123,7 +149,7 @@ def without_forget_images(world: Manifest, *splits: str) -> Manifest:
 
 def config_of(method: str, **changes: object) -> Any:
     """Return a method's parameters as in params.yaml, but for a recipe that suits the small world, and `changes`."""
-    own = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))[method]
+    own = values_of_params()[method]
     bounds = {key: own[key] for key in ("clip_norm", "stop_at_forget_acc")}
     recipe = {**RECIPE, "optimizer": own["optimizer"], "weight_decay": own["weight_decay"], **bounds}
     config = importlib.import_module(f"unlearning.methods.{method}").Config

@@ -29,9 +29,12 @@ METHODS = ["rl", "cu", "ec", "head_distill"]  # of all that there are: tests/met
 
 
 class Clone:
-    """The repository's files, as they are now, in a git repository of their own."""
+    """The repository's files, as they are now, in a git repository of their own.
 
-    def __init__(self, folder: Path) -> None:
+    What runs in it does so by the warm commands of tests/warm.py, unless it is asked to be a new interpreter.
+    """
+
+    def __init__(self, folder: Path, warm: Path) -> None:
         self.folder = folder
         self.environment = {
             **os.environ,
@@ -39,6 +42,7 @@ class Clone:
             "PYTHONPATH": str(folder / "src"),
             "DVC_SITE_CACHE_DIR": str(folder / ".dvc" / "site"),
         }
+        self.warm = self.environment | {"PATH": f"{warm}{os.pathsep}{self.environment['PATH']}"}
         files = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
         )
@@ -77,15 +81,16 @@ class Clone:
         values[key] = {name: values[key][name] for name in names}
         path.write_text(yaml.safe_dump(values, sort_keys=False))
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone; stdout and stderr come together in stdout."""
+    def run(self, *command: str, new: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone, by new interpreters if `new`; stdout and stderr come together in stdout."""
+        environment = self.environment if new else self.warm
         return subprocess.run(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command, cwd=self.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
-    def dvc(self, *arguments: str) -> str:
-        """Run dvc; fails with its output when it does."""
-        done = self.run("dvc", *arguments)
+    def dvc(self, *arguments: str, new: bool = False) -> str:
+        """Run dvc, and with it the stages, by new interpreters if `new`; fails with its output when it does."""
+        done = self.run("dvc", *arguments, new=new)
         assert done.returncode == 0, done.stdout[-4000:]
         return done.stdout
 

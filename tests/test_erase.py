@@ -2,9 +2,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.conftest import SHAPE, config_of
+from tests.conftest import SHAPE, config_of, values_of_params
 from unlearning import erase, forecast
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
@@ -80,7 +79,7 @@ def test_the_forecast_knows_the_steps_of_each_stage_ahead_and_writes_nothing(
 
 
 def small_params(methods: dict[str, Start]) -> Params:
-    values = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    values = values_of_params()
     shared = {key: value for key, value in values.items() if key in Params.model_fields}
     params = Params.model_validate(shared | {"seeds": [0], "precision": "fp32"})
     pretraining = params.pretrain_ec.model_copy(update={"batch_size": 8, "epochs": 2})

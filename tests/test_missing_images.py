@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import PARAMS, SHAPE, without_forget_images
+from tests.conftest import PARAMS, SHAPE, values_of_params, without_forget_images
 from unlearning.data.batches import load_pixels, save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
 from unlearning.models.backbone import build
@@ -45,7 +45,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
 
     def measure(manifest: Manifest) -> tuple[Numbers, Numbers, str]:
         save_manifest(manifest)
-        values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+        values = values_of_params()
         values |= {"seeds": [0], "methods": {"ec": {"start": "original"}}, "headline": "ec"}
         values["references"].pop("retrained")
         for key, own in SMALL.items():

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import modify_yaml
 
-from tests.conftest import DROPPED, changed
+from tests.conftest import DROPPED, changed, values_of_params
 from unlearning import check
 from unlearning.errors import InputError, run_stage
 from unlearning.methods import method_config
@@ -23,7 +23,7 @@ def edited(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
     """Return a function that writes a copy of params.yaml with the values at dotted keys replaced or dropped."""
 
     def write(changes: dict[str, Any]) -> Path:
-        values = changed(yaml.safe_load(ORIGINAL), changes)
+        values = changed(values_of_params(), changes)
         path = tmp_path / "params.yaml"
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
         return path

@@ -39,9 +39,9 @@ def unlearn(run, cfg):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def built(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Clone:
     """A clone after its first `dvc repro`, committed."""
-    clone = Clone(tmp_path_factory.mktemp("clone"))
+    clone = Clone(tmp_path_factory.mktemp("clone"), warm)
     assert sorted(stages_run(clone.dvc("repro"))) == sorted(ALL)
     clone.commit()
     return clone
@@ -220,7 +220,7 @@ def test_a_repeated_stage_writes_the_same_bytes(clone: Clone, stage: str) -> Non
     name = {"pretrain_ec": "ec_modules"}.get(stage, stage.partition("@")[2])
     before = clone.lock(stage, f"models/{name}")
     shutil.rmtree(clone.folder / ".scratch")  # of what is kept there, nothing would be done again
-    assert stages_run(clone.dvc("repro", "--force", "--single-item", stage)) == [stage]
+    assert stages_run(clone.dvc("repro", "--force", "--single-item", stage, new=True)) == [stage]
     assert clone.lock(stage, f"models/{name}") == before
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import SHAPE
+from tests.conftest import SHAPE, values_of_params
 from unlearning import search
 from unlearning.data.manifest import Manifest
 from unlearning.errors import Diverged, InputError
@@ -46,7 +46,7 @@ def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
         references: dict[str, dict[str, str]] | None = None,
         **changes: object,
     ) -> list[dict[str, str]]:
-        values = yaml.safe_load(PARAMS.read_text()) | {"seeds": list(seeds)}
+        values = values_of_params() | {"seeds": list(seeds)}
         values["references"] = references or values["references"]
         values["search"] |= give_up_never(**changes)
         for name in methods:
@@ -214,7 +214,7 @@ def test_a_method_names_what_else_is_searched(run_search: Search) -> None:
     rows = run_search(methods=("cu",), argument="cu", trials=3)
     ranges = method_search("cu")
     assert set(ranges) == {"lambda_cu", "omega"}
-    in_use = yaml.safe_load(PARAMS.read_text())["cu"]
+    in_use = values_of_params()["cu"]
     assert [float(rows[0][key]) for key in ranges] == [in_use[key] for key in ranges]
     for row in rows:
         assert all(low <= float(row[key]) <= high for key, (low, high) in ranges.items())

@@ -149,7 +149,7 @@ def in_one_of_two_processes() -> None:
 
 
 @pytest.fixture(scope="module")
-def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def torchrun(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """Return the folder that holds a split and what two processes made of it."""
     folder = tmp_path_factory.mktemp("distributed")
     random = np.random.default_rng(0)
@@ -163,8 +163,12 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_pixels("train", torch.from_numpy(random.integers(0, 256, (len(labels), 1, SIZE, SIZE), dtype=np.uint8)))
         save_manifest(Manifest("test", names, SIZE, 1, [0.5], [0.3], None, "content", splits, forget_classes=[1, 4]))
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__]
+    commands = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {
+        "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PATH": commands
+    }  # fmt: skip
+    start = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+    command = [*start, "python", __file__]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return folder

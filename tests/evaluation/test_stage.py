@@ -12,7 +12,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from tests.conftest import PARAMS, SHAPE
+from tests.conftest import PARAMS, SHAPE, values_of_params
 from unlearning.data.manifest import Manifest
 from unlearning.evaluation import information
 from unlearning.evaluation.shared import load_shared
@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def write_params(seeds: tuple[int, ...] = (0,), **changes: dict[str, Any]) -> None:
-    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8")) | {"seeds": list(seeds)}
+    values = values_of_params() | {"seeds": list(seeds)}
     for key, own in (SMALL | changes).items():
         values[key] |= own
     Path("params.yaml").write_text(yaml.safe_dump(values))

@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-import yaml
 from torch import nn
 
-from tests.conftest import NO_AUGMENT, PARAMS
+from tests.conftest import NO_AUGMENT, values_of_params
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import launch
@@ -17,7 +16,7 @@ from unlearning.params import Attacks, BatchNormAttack, LinearProbe, Prototype, 
 
 
 def _block(name: str, changes: dict[str, object]) -> dict[str, Any]:
-    return {**yaml.safe_load(PARAMS.read_text(encoding="utf-8"))[name], **changes}
+    return {**values_of_params()[name], **changes}
 
 
 def attacks(**changes: object) -> Attacks:

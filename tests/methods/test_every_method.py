@@ -1,7 +1,10 @@
 """What holds for every method file, a new one's included: it needs no entry here unless it freezes BatchNorm."""
 
 import importlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.parametrize("method", known_methods())
 
 
 def make(make_run: MakeRun, method: str, folder: str = "scratch", seed: int = 0) -> Run:
+    """Make a run with EC modules; with equal seeds, equal runs."""
     run = make_run(name=method, folder=folder, seed=seed)
     run.modules = ec_modules(run.model)
     return run
@@ -47,34 +51,79 @@ def test_says_what_it_is_and_has_a_checked_config(method: str) -> None:
     assert isinstance(config_of(method), module.Config)
 
 
-def test_learns_something_and_stays_finite(make_run: MakeRun, method: str) -> None:
-    run = make(make_run, method)
-    before = weights_of(run.model)
-    progress = run.drive(program(run))
-    after = weights_of(run.model)
-    assert progress.step > 0
-    assert progress.samples > 0
+@dataclass(frozen=True)
+class Watched:
+    """A whole run of a method, and what was seen in it."""
+
+    run: Run
+    before: dict[str, Tensor]
+    modules_before: dict[str, Tensor]
+    losses: list[float]
+    seen: dict[str, set[int]]  # the labels of each part
+    teachers: list[nn.Module]
+    batchnorm: bool  # whether it is in training mode at the first step
+
+
+def watch(run: Run) -> Watched:
+    """Drive a method's program of three epochs to its end."""
+    watched = Watched(run, weights_of(run.model), weights_of(run.modules), [], defaultdict(set), [], False)
+    teacher, count = run.teacher, run.count
+    run.teacher = lambda: watched.teachers.append(teacher()) or watched.teachers[-1]
+    run.count = lambda batch, part: (watched.seen[part].update(batch.labels.tolist()), count(batch, part))
+    modes: list[bool] = []
+
+    def steps() -> Iterator[Tensor]:
+        for loss in program(run, epochs=3):
+            modes.append(run.model.bn1.training)
+            watched.losses.append(float(loss.detach()))
+            yield loss
+
+    run.drive(steps())
+    return replace(watched, batchnorm=modes[0])
+
+
+@pytest.fixture(scope="module")
+def watched_runs() -> dict[str, Watched]:
+    """Hold each method's run for all tests: the small world is the same in each."""
+    return {}
+
+
+@pytest.fixture
+def watched(make_run: MakeRun, method: str, watched_runs: dict[str, Watched]) -> Watched:
+    if method not in watched_runs:
+        watched_runs[method] = watch(make(make_run, method, folder="watched"))
+    return watched_runs[method]
+
+
+def test_learns_something_and_stays_finite(watched: Watched) -> None:
+    after = weights_of(watched.run.model)
+    assert watched.run.progress.step > 0
+    assert watched.run.progress.samples > 0
     assert all(value.isfinite().all() for value in after.values() if value.is_floating_point())
-    assert any(not torch.equal(after[name], value) for name, value in before.items())
-    assert not run.model.training
+    assert any(not torch.equal(after[name], value) for name, value in watched.before.items())
+    assert not watched.run.model.training
 
 
-def test_is_the_same_when_run_again_and_another_with_another_seed(make_run: MakeRun, method: str) -> None:
-    ends = []
-    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
-        run = make(make_run, method, folder=folder, seed=seed)
-        run.drive(program(run))
-        ends.append(weights_of(run.model))
-    assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
-    assert not all(torch.equal(ends[0][name], value) for name, value in ends[2].items())
+def test_is_another_with_another_seed_from_the_same_weights(make_run: MakeRun, method: str, watched: Watched) -> None:
+    other = make(make_run, method, seed=1)
+    other.model.load_state_dict(watched.before)
+    other.modules.load_state_dict(watched.modules_before)
+    losses: list[float] = []
+
+    def steps() -> Iterator[Tensor]:
+        for loss in islice(program(other, epochs=3), 4):
+            losses.append(float(loss.detach()))
+            yield loss
+
+    other.drive(steps())
+    assert losses != pytest.approx(watched.losses[: len(losses)], rel=1e-4)
 
 
-def test_goes_on_after_a_kill_as_if_nothing_had_been(
-    make_run: MakeRun, method: str, monkeypatch: pytest.MonkeyPatch
+def test_is_the_same_when_run_again_and_after_a_kill(
+    make_run: MakeRun, method: str, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("unlearning.engine.resume.SAVE_SHARE", float("inf"))
-    whole = make(make_run, method, folder="whole")
-    expected = whole.drive(program(whole, epochs=3))
+    expected = watched.run.progress
     broken = make(make_run, method, folder="broken")
     losses = program(broken, epochs=3)
 
@@ -90,50 +139,29 @@ def test_goes_on_after_a_kill_as_if_nothing_had_been(
     resumed = make(make_run, method, folder="broken")
     progress = resumed.drive(program(resumed, epochs=3))
     assert (progress.step, progress.samples) == (expected.step, expected.samples)
-    for name, value in weights_of(whole.model).items():
+    for name, value in weights_of(watched.run.model).items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
 
 
-def test_no_gradient_reaches_the_teacher(make_run: MakeRun, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make(make_run, method)
-    before = weights_of(run.model)
-    teachers: list[nn.Module] = []
-    whole = run.teacher
-    monkeypatch.setattr(run, "teacher", lambda: teachers.append(whole()) or teachers[-1])
-    run.drive(program(run))
-    for teacher in teachers:
+def test_no_gradient_reaches_the_teacher(watched: Watched) -> None:
+    for teacher in watched.teachers:
         assert not any(module.training for module in teacher.network.modules())
         assert all(parameter.grad is None for parameter in teacher.parameters())
-        assert all(torch.equal(teacher.network.state_dict()[name], value) for name, value in before.items())
+        assert all(torch.equal(teacher.network.state_dict()[name], value) for name, value in watched.before.items())
 
 
-def test_sees_the_parts_it_says_and_no_forget_image_as_retained(
-    make_run: MakeRun, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = make(make_run, method)
-    seen: dict[str, set[int]] = {"forget": set(), "retain": set(), "all": set()}
-    whole = run.count
-    monkeypatch.setattr(
-        run, "count", lambda batch, part: (seen[part].update(batch.labels.tolist()), whole(batch, part))
-    )
-    run.drive(program(run))
-    assert not seen["retain"] & set(run.manifest.forget_classes)
-    assert seen["forget"] <= set(run.manifest.forget_classes)
+def test_sees_the_parts_it_says_and_no_forget_image_as_retained(method: str, watched: Watched) -> None:
+    seen, forget_classes = watched.seen, set(watched.run.manifest.forget_classes)
+    assert not seen["retain"] & forget_classes
+    assert seen["forget"] <= forget_classes
     assert not (method in FORGET_ONLY and (seen["retain"] or seen["all"]))
     assert not (method in RETAIN_ONLY and (seen["forget"] or seen["all"]))
 
 
-def test_batchnorm_is_in_the_mode_it_says(make_run: MakeRun, method: str) -> None:
-    run = make(make_run, method)
-    modes = set()
-    for _ in program(run):
-        modes.add(run.model.bn1.training)
-        break
-    assert modes == {method not in BATCHNORM_IN_EVAL}
-    run = make(make_run, method, folder="whole")
-    before = run.model.bn1.running_mean.clone()
-    run.drive(program(run))
-    assert torch.equal(run.model.bn1.running_mean, before) == (method in BATCHNORM_IN_EVAL)
+def test_batchnorm_is_in_the_mode_it_says(method: str, watched: Watched) -> None:
+    assert watched.batchnorm == (method not in BATCHNORM_IN_EVAL)
+    still = torch.equal(watched.run.model.bn1.running_mean, watched.before["bn1.running_mean"])
+    assert still == (method in BATCHNORM_IN_EVAL)
 
 
 def test_a_batch_larger_than_the_set_is_the_set(

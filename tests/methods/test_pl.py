@@ -5,11 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.conftest import RECIPE, config_of
-from tests.engine.test_run import plain
+from tests.conftest import config_of
 from unlearning.methods import pl
 from unlearning.methods.families.pseudo_labels import pseudo_labels
-from unlearning.params import Augment, Recipe
+from unlearning.params import Augment
 
 KEPT = [0, 2, 3, 5]
 STRONG = Augment(padding=2, min_area=0.3, flip=0.5, jitter=0.9, grayscale=0.0)
@@ -85,12 +84,8 @@ def test_labels_are_taken_anew_from_the_very_view_the_student_sees(make_run) -> 
     assert any(len(of_one_image) > 1 for of_one_image in labels.values())
 
 
-def test_forgets_and_keeps(make_run) -> None:
-    original = make_run(folder="original")
-    rows = original.drive(plain(original, Recipe(**{**RECIPE, "epochs": 12}))).rows
-    assert rows[-1]["validation_forget_acc"] > 60
-    run = make_run(name="pl", folder="pl")
-    run.model.load_state_dict(original.model.state_dict())
+def test_forgets_and_keeps(trained_run) -> None:
+    run = trained_run(name="pl")
     rows = run.drive(pl.unlearn(run, config_of("pl", epochs=8, lr=0.01))).rows
     assert run.forget_acc() == 0
     assert rows[-1]["validation_forget_acc"] == 0

@@ -4,10 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
-from tests.conftest import CLASSES, PARAMS
+from tests.conftest import CLASSES, values_of_params
 from unlearning.data.manifest import Manifest, Split
 from unlearning.engine.launch import launch
 from unlearning.models.first_look import (
@@ -127,7 +126,7 @@ def test_a_retrained_model_is_doubted_only_where_it_knows_the_classes_to_forget(
     ("mean", "std", "said"), [(None, None, True), ([0.5], None, True), (None, [0.5], True), ([0.5], [0.5], False)]
 )
 def test_measured_mean_and_std_are_said(mean: list | None, std: list | None, said: bool, toy: Manifest) -> None:
-    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    values = values_of_params()
     own = {key: value for key, value in values.items() if key in Params.model_fields}
     own["data"] |= {"mean": mean, "std": std}
     lines = measured_normalisation(Params.model_validate(own), toy)

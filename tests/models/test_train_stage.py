@@ -13,7 +13,7 @@ import yaml
 from safetensors import safe_open
 from torch import Tensor
 
-from tests.conftest import PARAMS, SHAPE, changed
+from tests.conftest import SHAPE, changed, values_of_params
 from tests.pipeline import ROOT
 from unlearning.files import sha256_of
 from unlearning.models.backbone import build
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("world")
 def take(monkeypatch: pytest.MonkeyPatch) -> Take:
     """Return a function that runs the stage for "original" or "retrained" and returns the first seed's checkpoint."""
     model = {"name": SHAPE.name, "kwargs": SHAPE.kwargs, "small_stem": SHAPE.small_stem, "pretrained": False}
-    values = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    values = values_of_params()
 
     def run(block: str, **given: Any) -> Path:
         changes = {f"{block}.{key}": value for key, value in given.items()}

@@ -1,8 +1,6 @@
 import argparse
 import datetime
 import pickle
-import subprocess
-import sys
 from collections import OrderedDict, defaultdict
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -81,7 +79,7 @@ def test_a_whole_pickled_model_is_refused_with_the_line_that_saves_its_weights(
 def test_the_line_that_saves_the_weights_of_a_whole_model_works(network: nn.Module) -> None:
     torch.save(network, "whole model.pth")
     line = refusal("whole model.pth").partition('python -c "')[2].partition('"')[0]
-    subprocess.run([sys.executable, "-c", line], check=True)
+    exec(line, {})
     saved = read_content(Path("whole model_weights.pt"))
     assert all(torch.equal(value, saved[key]) for key, value in network.state_dict().items())
 
@@ -91,7 +89,7 @@ def test_a_torchscript_archive_is_refused_with_the_line_that_saves_its_weights(n
     torch.jit.trace(network.eval(), torch.zeros(1, 3, 64, 64)).save("scripted.pt")
     message = refusal("scripted.pt")
     assert "is a TorchScript archive" in message
-    subprocess.run([sys.executable, "-W", "ignore", "-c", message.split('"')[1]], check=True)
+    exec(message.split('"')[1], {})
     assert read_content(Path("scripted_weights.pt")).keys() == network.state_dict().keys()
 
 
@@ -104,7 +102,7 @@ def test_plain_weights_in_another_pickle_protocol_are_saved_again_by_the_line() 
     torch.save({"weight": torch.ones(2)}, "new.pt", pickle_protocol=4)
     message = refusal("new.pt")
     assert "was saved in a pickle protocol that can hide code" in message
-    subprocess.run([sys.executable, "-c", message.split('"')[1]], check=True)
+    exec(message.split('"')[1], {})
     assert torch.equal(read_content(Path("new_weights.pt"))["weight"], torch.ones(2))
 
 
