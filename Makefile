@@ -24,6 +24,7 @@ search: .venv/installed
 # e.g. make erase METHOD=ec: from your own checkpoint, without retraining (docs/erase.md)
 erase: .venv/installed
 	@python -m unlearning.erase $(METHOD)
+	@python -m unlearning.check
 	@dvc repro train@original
 	@python -m unlearning.forecast
 	dvc repro
