@@ -15,7 +15,12 @@ from unlearning.params_file import load_params
 def main() -> None:
     params = load_params()
     source = load_source(params.data)
-    prepared = prepare(source, params.data, params.forget, params.original.checkpoint is not None, compared_by())
+    prepared = prepare(source, params.data, params.forget, by=compared_by())
+    if params.original.checkpoint is not None:
+        from unlearning.models.given import trained_on  # here: it loads timm, which takes seconds
+
+        if not trained_on(params.original, prepared.manifest):
+            prepared = prepare(source, params.data, params.forget, given=True, by=compared_by())
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)

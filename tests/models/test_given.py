@@ -20,7 +20,7 @@ from unlearning.errors import InputError
 from unlearning.models.backbone import Architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.models.ec_modules import ec_modules
-from unlearning.models.given import Given, GivenFile, load_given
+from unlearning.models.given import Given, GivenFile, load_given, trained_on
 from unlearning.params import Reference
 
 FORMATS = ["own.safetensors", "plain.safetensors", "plain.pth", "wrapped.pth"]
@@ -95,6 +95,21 @@ def test_every_format_gives_the_users_model_and_its_source(
     assert same(taken.model, small)
     with torch.no_grad():
         assert torch.equal(taken.model.eval()(images), small(images))
+
+
+def test_only_of_own_checkpoints_is_it_known_on_which_split_they_were_trained(
+    small: nn.Module, manifest: Manifest
+) -> None:
+    own, other = (str(write(file, small, manifest)) for file in ("own.safetensors", "plain.pth"))
+    Path("broken.pth").write_bytes(b"no checkpoint")
+
+    def known(*files: str, of: Manifest = manifest) -> bool:
+        return trained_on(Reference(checkpoint=list(files) or None, sha256=None, checkpoint_key=None), of)
+
+    assert known(own)
+    assert known(own, own)
+    assert not known(own, of=replace(manifest, content="another"))
+    assert not any(known(*files) for files in [(), (other,), (own, other), ("broken.pth",), ("nowhere.pth",)])
 
 
 def test_hash_may_be_left_out_or_in_upper_case_or_with_space_around(small: nn.Module, manifest: Manifest) -> None:

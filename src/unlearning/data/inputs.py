@@ -61,7 +61,11 @@ def outside_of(params: Params, surrogates: dict[str, str]) -> dict[str, list[Out
         for entry in params.downstream
     }
     return {
-        "split": [*_tree("data.root", params.data.name, params.data.root), *_list(params.forget)],
+        "split": [
+            *_tree("data.root", params.data.name, params.data.root),
+            *_list(params.forget),
+            *_checkpoints("original", params.original),
+        ],
         "shadow": _pretrained(params.model),
         **{f"models/{name}": _weights(name, references.get(name), params.model) for name in params.references},
         **{f"models/{name}": _surrogate(name, surrogates) for name in params.methods},
@@ -89,10 +93,13 @@ def _list(forget: Forget) -> list[Outside]:
 
 def _weights(name: str, reference: Reference | None, model: Model) -> list[Outside]:
     """Return the files of a reference: its checkpoints, or what it is trained from."""
+    return _checkpoints(name, reference) or _pretrained(model)
+
+
+def _checkpoints(name: str, reference: Reference | None) -> list[Outside]:
     given = reference and reference.checkpoint
     paths = given if isinstance(given, list) else [given] if given else []
-    files = [Outside(f"{name}.checkpoint", Path(path.strip()).expanduser()) for path in paths]
-    return files or _pretrained(model)
+    return [Outside(f"{name}.checkpoint", Path(path.strip()).expanduser()) for path in paths]
 
 
 def _pretrained(model: Model) -> list[Outside]:

@@ -39,7 +39,8 @@ class Part:
 def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by: By = "times") -> Prepared:
     """Split, read and measure; nothing is written.
 
-    given: whether the original model is the user's own. by: how streamed files are told from others of the same name.
+    given: whether the original model may have seen every image that is not in the source's test split. by: how
+    streamed files are told from others of the same name.
     Raises InputError for a class too small to split or without an image, unreadable images, or a wrong choice of
     forget classes.
     """

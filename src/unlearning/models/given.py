@@ -46,6 +46,26 @@ class Given:
     notes: list[str]  # what was chosen and changed, a line each
 
 
+def trained_on(reference: Reference, manifest: Manifest) -> bool:
+    """Return whether every file of a reference is a checkpoint that this pipeline has made on just this split.
+
+    Of any other file nobody can say which images the model has seen. False for a file that cannot be read, too: the
+    stage that takes it says why.
+    """
+    given = reference.checkpoint
+    files = given if isinstance(given, list) else [given] if given else []
+    return bool(files) and all(_split_of(Path(file.strip()).expanduser()) == manifest.hash for file in files)
+
+
+def _split_of(path: Path) -> str | None:
+    """Return the hash of the split that a checkpoint of this pipeline was made on."""
+    try:
+        header = read_header(path) if path.is_file() and path.stat().st_size else None
+    except InputError:
+        return None
+    return header.split if header else None
+
+
 def load_given(file: GivenFile, architecture: Architecture, manifest: Manifest) -> Given:
     """Return the classifier in a file: a checkpoint of this pipeline, safetensors or anything torch.save wrote.
 
