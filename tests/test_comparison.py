@@ -431,6 +431,15 @@ def test_without_a_retrained_model_a_short_run_is_the_floor_of_the_attacks_alone
     assert both.floor == beside.floor
 
 
+def test_a_class_to_forget_without_a_test_image_of_its_own_is_named(evidence: dict[str, Evidence]) -> None:
+    two = replace(MANIFEST, forget_classes=[1, 2])
+    beside = yardstick(evidence["original"], None, None, two, SETTINGS, FULL, RELATIVE, [])
+    notes = compare_model(evidence["method"], beside).details["notes"]
+    assert "TFA and MIA are without 'c': no test image of it that the model has not seen" in notes
+    alone = yardstick(evidence["original"], None, None, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    assert "TFA" not in " ".join(compare_model(evidence["method"], alone).details["notes"])
+
+
 @pytest.mark.parametrize(("estimator", "least"), [("full", 2), ("minibatch", 2), ("debiased", 4)])
 def test_cka_of_too_few_images_is_blank_with_its_reason_and_all_else_is_there(
     evidence: dict[str, Evidence], estimator: str, least: int

@@ -66,7 +66,12 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
         "cost": relative_cost(own.cost, beside.retrained.cost if beside.retrained else {}),
         **{key: own.raw[key] for key in AS_MEASURED},
         "collapsed": bool(collapsed),
-        "notes": [*missing_notes(own.raw), *own.raw["too_few"], *cka_notes(own, beside.cka), *collapsed]
+        "notes": [
+            *missing_notes(own.raw, beside.manifest),
+            *own.raw["too_few"],
+            *cka_notes(own, beside.cka),
+            *collapsed,
+        ]
         + idi_notes(information)
         + h_mean_notes(scores),
     }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from unlearning.comparison.evidence import Evidence
+from unlearning.data.manifest import Manifest
 from unlearning.metrics.cka import LEAST
 from unlearning.metrics.collapse import Diagnostics, spread
 from unlearning.metrics.h_mean import vanishing
@@ -11,14 +12,19 @@ from unlearning.params import CKA
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
 
-def missing_notes(raw: dict[str, Any]) -> list[str]:
-    """Return which accuracies are left out for want of images."""
+def missing_notes(raw: dict[str, Any], manifest: Manifest) -> list[str]:
+    """Return which accuracies are left out for want of images, and which classes have no part in them."""
     images = {
         "forget_acc": "training image to forget: FA, and all that is built on such images",
         "test_forget_acc": "test image to forget that the model has not seen: TFA and MIA",
         "test_retain_acc": "test image to keep that the model has not seen: TRA and ECE",
     }
-    return [f"there is no {what} are left out" for key, what in images.items() if raw[key] is None]
+    notes = [f"there is no {what} are left out" for key, what in images.items() if raw[key] is None]
+    of_class = raw["test_acc_per_class"]
+    unseen = [repr(manifest.classes[label]) for label in manifest.forget_classes if of_class[label] is None]
+    if unseen and raw["test_forget_acc"] is not None:
+        notes.append(f"TFA and MIA are without {', '.join(unseen)}: no test image of it that the model has not seen")
+    return notes
 
 
 def cka_notes(own: Evidence, cfg: CKA) -> list[str]:
