@@ -53,7 +53,7 @@ class Repetition:
 
 
 def main() -> None:
-    params, manifest = load_params(), load_manifest().holding_back("validation")
+    params, manifest = load_params(), load_manifest()
     every = [name for name in params.methods if name not in CONTROLS]
     names = every if sys.argv[1:] == [EVERY] else sys.argv[1:]
     if not names:
@@ -67,7 +67,7 @@ def main() -> None:
     if not len(manifest.select("validation", "forget")):
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
     for name, config in configs.items():
-        print(search(name, config, params, manifest))
+        print(search(name, config, params, manifest.holding_back("validation")))
 
 
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
