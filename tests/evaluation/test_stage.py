@@ -168,7 +168,7 @@ def test_each_seed_is_measured_once_whatever_stands_beside_it(
     capsys.readouterr()
     write_params(seeds=(1, 0))
     images = torch.cat(evaluate(monkeypatch))
-    assert len(images) == sum(len(world.splits[split].labels) for split in ("train", "test"))
+    assert len(images) == sum(len(split.labels) for split in world.splits.values())
     assert "evaluate@ec: seed 0 was finished before" in capsys.readouterr().out
     assert raw(0) == first
     assert raw(1)["test_acc_per_class"] != first["test_acc_per_class"]
