@@ -405,10 +405,12 @@ class Params(Block):
         return self
 
 
-REFERENCES = ("original", "retrained", "short_run")
-KNOWS = dict(
-    zip(REFERENCES, ("data/split", "data/forget.json", "data/forget.json"), strict=True)
-)  # training depends on
+KNOWS = {  # what training a reference depends on
+    "original": "data/split",
+    "retrained": "data/forget.json",
+    "short_run": "data/forget.json",
+}
+REFERENCES = tuple(KNOWS)
 ANOTHER = "another_retrained"  # the row of the noise floor: the next seed's retrained model beside this seed's
 CONTROLS = ("head_distill", "fresh_head")  # methods that leave the original's backbone as it is: to test the scores by
 
