@@ -14,10 +14,9 @@ def test_a_model_that_never_names_a_forget_class_has_forget_accuracy_zero() -> N
     assert split_accuracy(torch.tensor([1, 1, 1]), torch.tensor([0, 0, 1]), [0]) == (0.0, 100.0)
 
 
-@pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
-def test_refuses_an_empty_side(labels: list[int]) -> None:
-    with pytest.raises(ValueError, match="at least one forget and one retain"):
-        split_accuracy(torch.tensor(labels), torch.tensor(labels), [0])
+@pytest.mark.parametrize(("labels", "expected"), [([0, 0], (100.0, None)), ([1, 1], (None, 100.0))])
+def test_a_side_without_samples_has_no_accuracy(labels: list[int], expected: tuple[float | None, float | None]) -> None:
+    assert split_accuracy(torch.tensor(labels), torch.tensor(labels), [0]) == expected
 
 
 def test_per_class_with_a_class_that_has_no_sample() -> None:
