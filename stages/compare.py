@@ -11,7 +11,6 @@ from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import compare_model
 from unlearning.comparison.yardstick import alike, yardstick
 from unlearning.data.manifest import Manifest, load_manifest
-from unlearning.data.scenarios import class_id
 from unlearning.errors import InputError, run_stage
 from unlearning.evaluation.shared import load_shared
 from unlearning.figures.cka_layers import draw_cka_layers
@@ -25,6 +24,7 @@ from unlearning.files import write_atomically, write_json
 from unlearning.over_seeds import Summary, summarise, worst_hurt
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
+from unlearning.splitting.classes import class_id
 
 NO_PICTURE = "There is no test image of a class to forget."
 
@@ -42,21 +42,12 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
     """Set each model beside the references of its seed, a model at a time: features of all would not fit."""
     sets = [entry.name for entry in params.downstream]
     shadows = [read_shadow(number) for number in params.lira.shadows]
-    references: dict[tuple[str, int], Evidence] = {
-        (name, seed): read_evidence(name, seed, sets) for name in params.references for seed in params.seeds
+    references: dict[int, dict[str, Evidence]] = {
+        seed: {name: read_evidence(name, seed, sets) for name in params.references} for seed in params.seeds
     }
     beside = alike(
         {
-            seed: yardstick(
-                references["original", seed],
-                references.get(("retrained", seed)),
-                references.get(("short_run", seed)),
-                manifest,
-                params.idi,
-                params.cka,
-                params.rmia,
-                shadows,
-            )
+            seed: yardstick(references[seed], manifest, params.idi, params.cka, params.rmia, shadows)
             for seed in params.seeds
         }
     )
@@ -64,7 +55,7 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
 
     def evidence(name: str, seed: int) -> Evidence:
         source, of_seed = ("retrained", following[seed]) if name == ANOTHER else (name, seed)
-        return references.get((source, of_seed)) or read_evidence(source, of_seed, sets)
+        return references[of_seed].get(source) or read_evidence(source, of_seed, sets)
 
     undefined = beside[params.seeds[0]].undefined
     summaries = {

@@ -34,7 +34,7 @@ from unlearning.evaluation.retain_only import after_retain_only
 from unlearning.evaluation.shared import PENULTIMATE, save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.files import write_json
-from unlearning.metrics.mutual_information import label_entropy
+from unlearning.metrics.alone.mutual_information import label_entropy
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.models.taps import check_layers, evaluation_layers
 from unlearning.params import Params

@@ -6,9 +6,9 @@ results of another split are taken away.
 
 from pathlib import Path
 
-from unlearning.data.inputs import changed_keys, outside_of, prints_before, prints_now, surrogates_of
 from unlearning.errors import run_stage
 from unlearning.files import write_json
+from unlearning.inputs import changed_keys, outside_of, prints_before, prints_now, surrogates_of
 from unlearning.other_results import remove_results_of_another_split
 from unlearning.params_file import load_params, load_values
 

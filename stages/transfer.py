@@ -6,10 +6,10 @@ from pathlib import Path
 from unlearning.data.manifest import load_manifest
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError, run_stage
-from unlearning.evaluation.transfer import transfer
 from unlearning.files import write_json
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.params_file import load_params
+from unlearning.transfer import transfer
 
 
 def main() -> None:

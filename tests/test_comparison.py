@@ -17,7 +17,7 @@ from unlearning.comparison.yardstick import alike, yardstick
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared
-from unlearning.metrics.cka import debiased_cka, linear_cka, minibatch_cka
+from unlearning.metrics.beside.cka import debiased_cka, linear_cka, minibatch_cka
 from unlearning.params import CKA, IDI, RMIA
 
 SETTINGS = IDI(estimate="held_out", floor=0.05)
@@ -101,9 +101,7 @@ def evidence() -> dict[str, Evidence]:
 @pytest.fixture
 def compare(evidence: dict[str, Evidence]) -> Callable[..., Result]:
     def call(name: str, idi: IDI = SETTINGS, cka: CKA = FULL, shadows: list[Shadow] | None = None) -> Result:
-        beside = yardstick(
-            evidence["original"], evidence["retrained"], None, MANIFEST, idi, cka, RELATIVE, shadows or []
-        )
+        beside = yardstick(evidence, MANIFEST, idi, cka, RELATIVE, shadows or [])
         return compare_model(evidence[name], beside)
 
     return call
@@ -363,7 +361,7 @@ def test_an_idi_that_would_be_noise_is_left_out_and_the_reason_names_what_to_cha
     with_idi = compare("method")
     evidence["original"] = evidence_of(0, (0.31, 0.32))
     message = r"0\.0300 nats.*layer3, layer4; below idi\.floor = 0\.05.*\(.*layers\).*max_samples.*critic.*epochs"
-    beside = yardstick(evidence["original"], evidence["retrained"], None, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    beside = yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, [])
     assert list(beside.undefined) == ["idi"]
     assert re.search(message, beside.undefined["idi"])
     result = compare("method")
@@ -376,9 +374,7 @@ def test_an_idi_that_would_be_noise_is_left_out_and_the_reason_names_what_to_cha
 
 def test_nothing_is_undefined_where_idi_is_more_than_noise_or_was_not_asked_for(evidence: dict[str, Evidence]) -> None:
     def undefined() -> dict[str, str]:
-        return yardstick(
-            evidence["original"], evidence["retrained"], None, MANIFEST, SETTINGS, FULL, RELATIVE, []
-        ).undefined
+        return yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, []).undefined
 
     assert undefined() == {}
     for one in evidence.values():
@@ -389,7 +385,7 @@ def test_nothing_is_undefined_where_idi_is_more_than_noise_or_was_not_asked_for(
 def test_what_is_undefined_in_one_seed_is_left_out_in_all_and_each_such_seed_named(
     evidence: dict[str, Evidence],
 ) -> None:
-    fine = yardstick(evidence["original"], evidence["retrained"], None, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    fine = yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, [])
     noise = replace(fine, undefined={"idi": "too few nats"})
     assert alike({0: fine, 1: fine}) == {0: fine, 1: fine}
     beside = alike({4: fine, 2: noise, 7: noise})
@@ -402,7 +398,7 @@ def test_what_is_undefined_in_one_seed_is_left_out_in_all_and_each_such_seed_nam
 def test_without_a_retrained_model_all_that_needs_one_is_left_out_and_the_rest_stays(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
-    alone = yardstick(evidence["original"], None, None, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    alone = yardstick({"original": evidence["original"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [])
     own = replace(evidence["method"], transfer={"birds": 44.0})
     result, whole = compare_model(own, alone), compare("method")
     assert set(whole.metrics) - set(result.metrics) == {"idi", "idi_abs", "retrain_gap"}
@@ -421,22 +417,22 @@ def test_without_a_retrained_model_all_that_needs_one_is_left_out_and_the_rest_s
 def test_without_a_retrained_model_a_short_run_is_the_floor_of_the_attacks_alone(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
-    short = evidence["retrained"]
-    beside = yardstick(evidence["original"], None, short, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    short = {"original": evidence["original"], "short_run": evidence["retrained"]}
+    beside = yardstick(short, MANIFEST, SETTINGS, FULL, RELATIVE, [])
     result, whole = compare_model(evidence["method"], beside), compare("method")
     for attack in ("linear_probe", "head_recovery", "prototype", "relearn", "retain_only", "batchnorm"):
         assert result.details[attack] == whole.details[attack]
     assert set(whole.metrics) - set(result.metrics) == {"idi", "idi_abs", "retrain_gap"}
-    both = yardstick(evidence["original"], short, evidence["method"], MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    both = yardstick({**evidence, "short_run": evidence["method"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [])
     assert both.floor == beside.floor
 
 
 def test_a_class_to_forget_without_a_test_image_of_its_own_is_named(evidence: dict[str, Evidence]) -> None:
     two = replace(MANIFEST, forget_classes=[1, 2])
-    beside = yardstick(evidence["original"], None, None, two, SETTINGS, FULL, RELATIVE, [])
+    beside = yardstick({"original": evidence["original"]}, two, SETTINGS, FULL, RELATIVE, [])
     notes = compare_model(evidence["method"], beside).details["notes"]
     assert "TFA and MIA are without 'c': no test image of it that the model has not seen" in notes
-    alone = yardstick(evidence["original"], None, None, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    alone = yardstick({"original": evidence["original"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [])
     assert "TFA" not in " ".join(compare_model(evidence["method"], alone).details["notes"])
 
 
@@ -447,7 +443,7 @@ def test_cka_of_too_few_images_is_blank_with_its_reason_and_all_else_is_there(
     def compared(count: int) -> Result:
         few = {name: replace(one, shared=with_forget_images(one.shared, count)) for name, one in evidence.items()}
         cka = CKA(estimator=estimator)
-        beside = yardstick(few["original"], few["retrained"], None, MANIFEST, SETTINGS, cka, RELATIVE, [])
+        beside = yardstick(few, MANIFEST, SETTINGS, cka, RELATIVE, [])
         return compare_model(few["method"], beside)
 
     enough, short = compared(least), compared(least - 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo as DvcRepo
 
 from tests.pipeline import ROOT
 from unlearning.params import Params, known_methods
@@ -76,7 +77,7 @@ def test_deps_name_every_module_a_method_imports(method: str) -> None:
 
 
 def test_source_of_the_data_is_a_dependency_of_the_split() -> None:
-    assert all(covered(f"src/unlearning/data/sources/{name}.py", STAGES["split"]["deps"]) for name in ("digits", "x"))
+    assert all(covered(f"src/unlearning/sources/{name}.py", STAGES["split"]["deps"]) for name in ("digits", "x"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -87,8 +88,30 @@ def test_code_deps_exist(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if "train" in name or name == "unlearn"])
 def test_a_changed_metric_never_trains_again(stage: str) -> None:
-    forbidden = [f"src/unlearning/{part}/x.py" for part in ("metrics", "evaluation", "figures")]
+    forbidden = [f"src/unlearning/{part}/x.py" for part in ("metrics/alone", "metrics/beside", "evaluation", "figures")]
     assert [file for file in forbidden if covered(file, STAGES[stage]["deps"])] == []
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name.startswith("evaluate")])
+def test_what_is_computed_beside_other_models_measures_no_model_again(stage: str) -> None:
+    forbidden = [f"src/unlearning/{part}/x.py" for part in ("metrics/beside", "comparison", "figures", "sources")]
+    assert [file for file in forbidden if covered(file, STAGES[stage]["deps"])] == []
+
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name != "split"])
+def test_how_images_are_read_and_split_trains_and_measures_nothing_again(stage: str) -> None:
+    known = {"compare": ["splitting"], "transfer": ["sources"], "transfer_reference": ["sources"]}.get(stage, [])
+    forbidden = [f"src/unlearning/{part}/x.py" for part in ("sources", "splitting") if part not in known]
+    assert [file for file in forbidden if covered(file, STAGES[stage]["deps"])] == []
+
+
+@pytest.mark.parametrize("folder", ["", "data"])
+def test_the_lock_names_the_stages_of_the_default_run_and_no_others(folder: str) -> None:
+    """DVC never takes out the entry of a stage that is gone, and reads and writes the whole file at every stage."""
+    with DvcRepo(ROOT) as repo:
+        stages = [stage.addressing for stage in repo.stage.load_all(str(ROOT / folder / "dvc.yaml"))]
+    locked = yaml.safe_load((ROOT / folder / "dvc.lock").read_text())["stages"]
+    assert sorted(locked) == sorted(name.rpartition(":")[2] for name in stages)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -60,10 +60,10 @@ def test_a_stage_loads_only_what_it_uses(scripts: tuple[str, ...], modules: list
 
 def test_the_stage_that_runs_every_time_loads_no_library_of_arrays_or_images() -> None:
     loaded = loaded_by(("inputs",))
-    assert "unlearning.data.inputs" in loaded
+    assert "unlearning.inputs" in loaded
     assert loaded & ({"torch", "numpy", "PIL"} | FOR_MODELS | FOR_FIGURES | NEVER) == set()
 
 
 def test_scikit_learn_is_for_its_digits_and_for_t_sne_only() -> None:
     users = {str(file.relative_to(SOURCES)) for file in SOURCES.rglob("*.py") if "sklearn" in imported_by(file)}
-    assert users == {"data/sources/digits.py", "figures/tsne.py"}
+    assert users == {"sources/digits.py", "figures/tsne.py"}

@@ -15,7 +15,7 @@ from tests.conftest import SHAPE, weights_of
 from unlearning.data.batches import ImageSplit, in_order
 from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import launch
-from unlearning.metrics.cka import debiased_cka
+from unlearning.metrics.beside.cka import debiased_cka
 from unlearning.models.backbone import build
 from unlearning.params import Search
 from unlearning.selection import CRITERIA, NEED_RETRAINED, Judge, Reached, Scale, average, cheapest_of_the_best

@@ -15,12 +15,10 @@ from PIL import Image
 from torch import nn
 
 from unlearning.data.images import BROKEN
-from unlearning.data.inputs import outside_of, refuse_missing
 from unlearning.data.manifest import load_samples
-from unlearning.data.scenarios import SCENARIOS, forget_classes
-from unlearning.data.sources import Source, load_source
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
 from unlearning.errors import InputError, brief, did_you_mean, run_stage
+from unlearning.inputs import outside_of, refuse_missing
 from unlearning.methods import method_config
 from unlearning.methods.families.points import EveryPoint, points_of
 from unlearning.models.backbone import Architecture, build
@@ -29,6 +27,8 @@ from unlearning.models.supervision import SupervisedNetwork
 from unlearning.models.taps import check_layers, evaluation_layers, tapped
 from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
 from unlearning.params_file import PARAMS, load_params
+from unlearning.sources import Source, load_source
+from unlearning.splitting.classes import SCENARIOS, forget_classes
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
 SMALL, PHOTO = 32, 96  # px: images below the one made of photos above the other show next to nothing

@@ -88,17 +88,22 @@ class Reference(Block):
     @model_validator(mode="after")
     def _a_hash_for_each_file(self) -> "Reference":
         a_list_for_one = isinstance(self.sha256, list) and not isinstance(self.checkpoint, list)
-        if self.sha256 is not None and (a_list_for_one or _count(self.sha256) != _count(self.checkpoint)):
+        if self.sha256 is not None and (a_list_for_one or len(_listed(self.sha256)) != len(self.files)):
             raise ValueError("sha256: give one for each file of checkpoint, in the same order")
         return self
+
+    @property
+    def files(self) -> list[Path]:
+        """The checkpoints, none, one for all seeds or one a seed, as they are opened."""
+        return [Path(file.strip()).expanduser() for file in _listed(self.checkpoint)]
 
     def file_for(self, repetition: int) -> tuple[str | None, str | None]:
         """Return path and hash for the seed that stands at place `repetition` of `seeds:`."""
         return _item(self.checkpoint, repetition), _item(self.sha256, repetition)
 
 
-def _count(given: str | list[str] | None) -> int:
-    return len(given) if isinstance(given, list) else 1 if given else 0
+def _listed(given: str | list[str] | None) -> list[str]:
+    return given if isinstance(given, list) else [given] if given else []
 
 
 def _item(given: str | list[str] | None, number: int) -> str | None:

@@ -13,8 +13,8 @@ from unlearning.data.manifest import Manifest
 from unlearning.data.samples import kept_sample
 from unlearning.engine.launch import Launch
 from unlearning.engine.validation import accuracy, eval_mode, validate
-from unlearning.metrics.cka import debiased_cka
-from unlearning.metrics.h_mean import h_mean, normalised_scores
+from unlearning.metrics.beside.cka import debiased_cka
+from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
 from unlearning.models.taps import penultimate
 
 BATCH_SIZE = 512  # images

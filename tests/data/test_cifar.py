@@ -13,9 +13,9 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from unlearning.data.sources import Source, load_source
 from unlearning.errors import InputError
 from unlearning.params import Data
+from unlearning.sources import Source, load_source
 
 KINDS = {"cifar10": CIFAR10, "cifar100": CIFAR100}
 CLASSES = {"cifar10": 10, "cifar100": 100}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from unlearning.data.sources import Source, digits
 from unlearning.params import Data
+from unlearning.sources import Source, digits
 
 
 @pytest.fixture

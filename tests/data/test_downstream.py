@@ -11,11 +11,11 @@ from torchvision.transforms.v2 import functional as transforms
 
 import tests.data.test_cifar as cifar_files
 from unlearning.data.batches import in_order
-from unlearning.data.downstream import LabelledImages, bounded, image_split, load_downstream, training_part
 from unlearning.data.images import fit, read_image
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.params import KNN, DownstreamSet
+from unlearning.sources.downstream import LabelledImages, bounded, image_split, load_downstream, training_part
 
 WriteImage = Callable[..., Path]
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from unlearning.data.images import read_all
-from unlearning.data.sources import Source, image_folder
-from unlearning.data.splitting import prepare, split_samples
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget
+from unlearning.sources import Source, image_folder
+from unlearning.splitting.images import prepare, split_samples
 
 ImageTree = Callable[..., Path]
 MakeData = Callable[..., Data]

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from tests.conftest import PARAMS, changed
-from unlearning.data import inputs
-from unlearning.data.inputs import INPUTS, By, Fingerprint, file_print, folder_print
+from unlearning import inputs
 from unlearning.errors import InputError
+from unlearning.inputs import INPUTS, By, Fingerprint, file_print, folder_print
 
 VALUES = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
 BOTH = pytest.mark.parametrize("by", ["times", "content"])

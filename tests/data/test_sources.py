@@ -2,9 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from unlearning.data.sources import load_source
 from unlearning.errors import InputError
 from unlearning.params import Data
+from unlearning.sources import load_source
 
 
 def test_the_name_chooses_the_source(make_data: Callable[..., Data]) -> None:

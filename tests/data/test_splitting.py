@@ -9,13 +9,13 @@ import torch
 
 from unlearning.data.batches import ImageSplit, in_order, save_pixels
 from unlearning.data.images import evaluation_view, read_image
-from unlearning.data.inputs import By
 from unlearning.data.manifest import Manifest, load_manifest, save_manifest
-from unlearning.data.sources import Samples, Source, digits, image_folder
-from unlearning.data.splitting import normalisation, prepare
-from unlearning.data.splitting import split_samples as split_parts
 from unlearning.errors import InputError
+from unlearning.inputs import By
 from unlearning.params import Data, Forget
+from unlearning.sources import Samples, Source, digits, image_folder
+from unlearning.splitting.images import normalisation, prepare
+from unlearning.splitting.images import split_samples as split_parts
 
 MakeData = Callable[..., Data]
 MakeForget = Callable[..., Forget]

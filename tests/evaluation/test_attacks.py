@@ -10,7 +10,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.attacks import Outcome, Target, curves, few_shots, head_of, prototype_curves
 from unlearning.evaluation.fine_tuning import with_head
-from unlearning.metrics.prototype import Head
+from unlearning.metrics.alone.prototype import Head
 from unlearning.params import Prototype
 
 FORGET = [1, 4]  # of the small world's six classes, with 16 training and 4 test images each

@@ -14,8 +14,6 @@ from tests.conftest import PARAMS
 from unlearning.data.batches import ImageSplit, save_pixels
 from unlearning.data.manifest import Manifest
 from unlearning.data.samples import balanced_sample
-from unlearning.data.sources import load_source
-from unlearning.data.splitting import prepare
 from unlearning.engine.launch import launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
@@ -26,13 +24,15 @@ from unlearning.evaluation.numbers import Passes, with_masks
 from unlearning.evaluation.relearning import relearning_curves
 from unlearning.evaluation.shared import PENULTIMATE
 from unlearning.methods import method_config, method_program
-from unlearning.metrics.accuracy import split_accuracy
-from unlearning.metrics.cka import linear_cka
-from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
-from unlearning.metrics.idi import Trials, information_difference_index
+from unlearning.metrics.alone.accuracy import split_accuracy
+from unlearning.metrics.beside.cka import linear_cka
+from unlearning.metrics.beside.head_recovery import recovered_accuracy, recovered_head
+from unlearning.metrics.beside.idi import Trials, information_difference_index
 from unlearning.models.backbone import architecture, build
 from unlearning.params import Params
 from unlearning.params_file import load_params
+from unlearning.sources import load_source
+from unlearning.splitting.images import prepare
 from unlearning.training.classifier import PARTS, train_classifier
 
 EPOCHS = 6

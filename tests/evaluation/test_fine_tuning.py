@@ -10,7 +10,7 @@ from unlearning.data.batches import ImageSplit, in_order
 from unlearning.data.manifest import Manifest, Split
 from unlearning.engine.launch import launch
 from unlearning.evaluation.fine_tuning import fine_tune, steps_over, with_head
-from unlearning.metrics.prototype import Head
+from unlearning.metrics.alone.prototype import Head
 from unlearning.models.backbone import classifier_of
 from unlearning.params import FineTuning
 

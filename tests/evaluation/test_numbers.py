@@ -21,7 +21,7 @@ from unlearning.evaluation.numbers import (
     shared_of,
     with_masks,
 )
-from unlearning.metrics.linear_probe import share_of_each_class
+from unlearning.metrics.alone.linear_probe import share_of_each_class
 from unlearning.params import LinearProbe
 
 CLASSES = 6

@@ -14,11 +14,11 @@ from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass
-from unlearning.evaluation.transfer import knn_accuracy, transfer
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.params import KNN, DownstreamSet, Params
 from unlearning.params_file import load_params
+from unlearning.transfer import knn_accuracy, transfer
 
 CPU = torch.device("cpu")
 PETS = DownstreamSet(name="pets", source="image_folder", root="pets")

@@ -10,8 +10,8 @@ from unlearning.engine.validation import accuracy
 from unlearning.evaluation.forward_pass import PENULTIMATE, forward_pass
 from unlearning.losses.distillation import without_classes
 from unlearning.methods import head_distill, method_program
-from unlearning.metrics.cka import linear_cka
-from unlearning.metrics.h_mean import h_mean, normalised_scores
+from unlearning.metrics.beside.cka import linear_cka
+from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
 from unlearning.models.taps import evaluation_layers
 from unlearning.params import CONTROLS, Recipe
 

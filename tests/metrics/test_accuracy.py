@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unlearning.metrics.accuracy import per_class_accuracy, split_accuracy
+from unlearning.metrics.alone.accuracy import per_class_accuracy, split_accuracy
 
 
 def test_counts_forget_and_retain_apart() -> None:

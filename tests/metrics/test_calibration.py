@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from unlearning.metrics.calibration import BINS, expected_calibration_error
+from unlearning.metrics.alone.calibration import BINS, expected_calibration_error
 
 
 def logits_of(probabilities: list[list[float]]) -> torch.Tensor:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unlearning.metrics.cka import ESTIMATORS, debiased_cka, linear_cka, minibatch_cka
+from unlearning.metrics.beside.cka import ESTIMATORS, debiased_cka, linear_cka, minibatch_cka
 
 
 def features(samples: int, dimension: int, seed: int) -> torch.Tensor:

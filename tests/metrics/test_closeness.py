@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from unlearning.metrics.closeness import js_divergence, retrain_gap
+from unlearning.metrics.beside.closeness import js_divergence, retrain_gap
 
 
 def logits(seed: int, sharpness: float = 1.0) -> torch.Tensor:

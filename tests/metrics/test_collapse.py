@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unlearning.metrics.collapse import collapse_diagnostics, effective_rank, feature_variance
+from unlearning.metrics.alone.collapse import collapse_diagnostics, effective_rank, feature_variance
 
 
 def features(samples: int, dimension: int, seed: int = 0) -> torch.Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from unlearning.metrics.cross_fitted import (
+from unlearning.metrics.alone.cross_fitted import (
     ask_critic,
     critic_views,
     cross_fitted_information,
@@ -17,7 +17,7 @@ from unlearning.metrics.cross_fitted import (
     ridge_scores,
     stacking_weights,
 )
-from unlearning.metrics.mutual_information import Estimate
+from unlearning.metrics.alone.mutual_information import Estimate
 from unlearning.params import CrossFitted
 
 LINEAR = CrossFitted(critic="linear", folds=20, rank=256, landmarks=128)

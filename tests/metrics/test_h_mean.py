@@ -1,6 +1,6 @@
 import pytest
 
-from unlearning.metrics.h_mean import h_mean, normalised_scores, vanishing
+from unlearning.metrics.beside.h_mean import h_mean, normalised_scores, vanishing
 
 # Rows of the paper's tables 1 (ResNet-50), 5 (Top 100) and 6 (Swin-Tiny):
 # FA, RA, TFA, TRA, three k-NN gaps, CKA, |IDI|, published H-Mean.

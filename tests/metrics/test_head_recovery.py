@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
+from unlearning.metrics.beside.head_recovery import recovered_accuracy, recovered_head
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:

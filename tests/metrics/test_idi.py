@@ -4,7 +4,7 @@ from statistics import stdev
 
 import pytest
 
-from unlearning.metrics.idi import (
+from unlearning.metrics.beside.idi import (
     Trials,
     Undefined,
     deviation,

@@ -3,8 +3,8 @@ import math
 import torch
 
 from tests.conftest import SHAPE
-from unlearning.metrics.info_nce import Critic, info_nce_information
-from unlearning.metrics.mutual_information import info_nce
+from unlearning.metrics.alone.info_nce import Critic, info_nce_information
+from unlearning.metrics.alone.mutual_information import info_nce
 from unlearning.models.backbone import build
 from unlearning.params import CrossFitted, InfoNCE, MutualInformation
 

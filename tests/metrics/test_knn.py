@@ -2,8 +2,8 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from unlearning.metrics import knn
-from unlearning.metrics.knn import knn_predictions
+from unlearning.metrics.beside import knn
+from unlearning.metrics.beside.knn import knn_predictions
 
 
 def sample(count: int, dimension: int = 8, seed: int = 0) -> torch.Tensor:

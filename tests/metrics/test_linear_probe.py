@@ -3,7 +3,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from unlearning.metrics.linear_probe import Probe, fit_probe, share_of_each_class
+from unlearning.metrics.alone.linear_probe import Probe, fit_probe, share_of_each_class
 
 L2, STEPS = 0.01, 500
 

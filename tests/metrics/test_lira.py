@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from unlearning.metrics.lira import lira_auc, lira_scores, scaled_logit
+from unlearning.metrics.alone.lira import lira_auc, lira_scores, scaled_logit
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unlearning.metrics.membership import (
+from unlearning.metrics.alone.membership import (
     FOLDS,
     attack,
     membership_inference,

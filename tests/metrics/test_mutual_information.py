@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from unlearning.metrics.mutual_information import info_nce, information_of, label_entropy
+from unlearning.metrics.alone.mutual_information import info_nce, information_of, label_entropy
 
 
 def definition(scores: torch.Tensor, labels: list[int]) -> float:

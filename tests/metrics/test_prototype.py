@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlearning.metrics.prototype import Head, class_means, ground, imprinted
+from unlearning.metrics.alone.prototype import Head, class_means, ground, imprinted
 
 CLASSES, DIMENSION, FORGET = 5, 6, [1, 3]
 RETAINED = [0, 2, 4]

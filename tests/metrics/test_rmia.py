@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from unlearning.metrics.lira import lira_auc, lira_scores
-from unlearning.metrics.rmia import log_reference, rmia_scores
+from unlearning.metrics.alone.lira import lira_auc, lira_scores
+from unlearning.metrics.beside.rmia import log_reference, rmia_scores
 
 
 def numbers(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from unlearning.metrics.roc import AUC, auc_and_variance, interval
+from unlearning.metrics.alone.roc import AUC, auc_and_variance, interval
 
 
 def scores(count: int, shift: float, seed: int, decimals: int | None = None) -> np.ndarray:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tests.conftest import SHAPE
-from unlearning.metrics.weight_distance import weight_distance
+from unlearning.metrics.alone.weight_distance import weight_distance
 from unlearning.models.backbone import build
 
 

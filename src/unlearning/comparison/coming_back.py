@@ -7,7 +7,7 @@ import torch
 from unlearning.comparison.evidence import Evidence
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import PENULTIMATE
-from unlearning.metrics.head_recovery import recovered_accuracy, recovered_head
+from unlearning.metrics.beside.head_recovery import recovered_accuracy, recovered_head
 
 CURVES = ("prototype", "relearn")  # attacks with a number for each number of images
 REVIVALS = ("retain_only", "batchnorm")  # attacks that see no label of a forgotten class

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from unlearning.evaluation.shared import Shared
-from unlearning.metrics.idi import Trials
+from unlearning.metrics.beside.idi import Trials
 
 
 @dataclass(frozen=True)

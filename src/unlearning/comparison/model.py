@@ -10,13 +10,13 @@ from unlearning.comparison.evidence import Evidence, nats_of
 from unlearning.comparison.notes import cka_notes, collapse_notes, h_mean_notes, idi_notes, missing_notes
 from unlearning.comparison.yardstick import Yardstick
 from unlearning.evaluation.shared import PENULTIMATE, Shared
-from unlearning.metrics.cka import ESTIMATORS, cka_or_none
-from unlearning.metrics.closeness import js_divergence, retrain_gap
-from unlearning.metrics.h_mean import h_mean, normalised_scores
-from unlearning.metrics.idi import doubts, information_difference_index, mean_of
-from unlearning.metrics.lira import lira_auc, lira_scores
-from unlearning.metrics.membership import JOINT
-from unlearning.metrics.rmia import rmia_scores
+from unlearning.metrics.alone.lira import lira_auc, lira_scores
+from unlearning.metrics.alone.membership import JOINT
+from unlearning.metrics.beside.cka import ESTIMATORS, cka_or_none
+from unlearning.metrics.beside.closeness import js_divergence, retrain_gap
+from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
+from unlearning.metrics.beside.idi import doubts, information_difference_index, mean_of
+from unlearning.metrics.beside.rmia import rmia_scores
 
 ACCURACIES = ("forget_acc", "retain_acc", "test_forget_acc", "test_retain_acc")
 AS_MEASURED = (

@@ -4,9 +4,9 @@ from typing import Any
 
 from unlearning.comparison.evidence import Evidence
 from unlearning.data.manifest import Manifest
-from unlearning.metrics.cka import LEAST
-from unlearning.metrics.collapse import Diagnostics, spread
-from unlearning.metrics.h_mean import vanishing
+from unlearning.metrics.alone.collapse import Diagnostics, spread
+from unlearning.metrics.beside.cka import LEAST
+from unlearning.metrics.beside.h_mean import vanishing
 from unlearning.params import CKA
 
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked

@@ -6,7 +6,7 @@ from typing import Any
 from unlearning.comparison.coming_back import comes_back
 from unlearning.comparison.evidence import Evidence, Shadow, nats_of
 from unlearning.data.manifest import Manifest
-from unlearning.metrics.idi import Undefined, information_difference_index
+from unlearning.metrics.beside.idi import Undefined, information_difference_index
 from unlearning.params import CKA, IDI, RMIA
 
 
@@ -26,9 +26,7 @@ class Yardstick:
 
 
 def yardstick(
-    original: Evidence,
-    retrained: Evidence | None,
-    short_run: Evidence | None,
+    references: dict[str, Evidence],
     manifest: Manifest,
     idi: IDI,
     cka: CKA,
@@ -37,10 +35,12 @@ def yardstick(
 ) -> Yardstick:
     """Return what every model of a seed is set beside, with what is computed once for all of them.
 
-    Without a retrained model everything that needs one is left out.
+    references: of that seed, by name, the original among them. Without a retrained model everything that needs one is
+    left out.
     """
+    original, retrained = references["original"], references.get("retrained")
     undefined = undefined_idi(original, retrained, idi) if retrained else {}
-    untaught = retrained or short_run
+    untaught = retrained or references.get("short_run")
     floor = comes_back(untaught, original) if untaught else {}
     return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
 

@@ -1,1 +1,1 @@
-"""Images in, batches out: sources, the manifest of the split, augmentation, loaders."""
+"""What every stage reads of the split on disk: manifest, pixels, batches, augmentation."""

@@ -16,7 +16,7 @@ from unlearning.engine.validation import accuracy, eval_mode
 from unlearning.errors import InputError
 from unlearning.evaluation.numbers import Passes
 from unlearning.evaluation.shared import PENULTIMATE
-from unlearning.metrics.prototype import Ground, Head, class_means, ground, imprinted
+from unlearning.metrics.alone.prototype import Ground, Head, class_means, ground, imprinted
 from unlearning.models.backbone import classifier_of
 from unlearning.params import Attacks, Prototype
 from unlearning.seeds import derive_seed

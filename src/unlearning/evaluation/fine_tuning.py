@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from unlearning.data.batches import ImageSplit, Plan, shuffled
 from unlearning.engine.launch import Launch
-from unlearning.metrics.prototype import Head
+from unlearning.metrics.alone.prototype import Head
 from unlearning.models.backbone import classifier_of, freeze_batchnorm
 from unlearning.params import FineTuning
 from unlearning.seeds import derive_seed

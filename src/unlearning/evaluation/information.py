@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from unlearning.metrics.cross_fitted import critic_views, cross_fitted_information, deal_folds
-from unlearning.metrics.info_nce import info_nce_information
-from unlearning.metrics.mutual_information import Estimate
+from unlearning.metrics.alone.cross_fitted import critic_views, cross_fitted_information, deal_folds
+from unlearning.metrics.alone.info_nce import info_nce_information
+from unlearning.metrics.alone.mutual_information import Estimate
 from unlearning.params import MutualInformation
 
 LEAST = 10  # images of each kind, forget and retain: with fewer a critic says nothing

@@ -24,7 +24,7 @@ from unlearning.data.batches import Batch, ImageSplit, in_order
 from unlearning.data.manifest import Manifest
 from unlearning.data.samples import kept_sample
 from unlearning.engine.launch import Launch
-from unlearning.metrics.weight_distance import weight_distance
+from unlearning.metrics.alone.weight_distance import weight_distance
 from unlearning.params import Predictors
 
 State = dict[str, Tensor]

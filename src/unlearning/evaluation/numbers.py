@@ -16,12 +16,12 @@ from unlearning.data.samples import kept_sample
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass
 from unlearning.evaluation.shared import PENULTIMATE, Shared
-from unlearning.metrics.accuracy import per_class_accuracy, split_accuracy
-from unlearning.metrics.calibration import expected_calibration_error
-from unlearning.metrics.collapse import collapse_diagnostics
-from unlearning.metrics.linear_probe import fit_probe, share_of_each_class
-from unlearning.metrics.lira import scaled_logit
-from unlearning.metrics.membership import membership_inference
+from unlearning.metrics.alone.accuracy import per_class_accuracy, split_accuracy
+from unlearning.metrics.alone.calibration import expected_calibration_error
+from unlearning.metrics.alone.collapse import collapse_diagnostics
+from unlearning.metrics.alone.linear_probe import fit_probe, share_of_each_class
+from unlearning.metrics.alone.lira import scaled_logit
+from unlearning.metrics.alone.membership import membership_inference
 from unlearning.params import LinearProbe
 
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from unlearning.data.samples import kept_sample
 from unlearning.evaluation.attacks import Outcome, Target, curves, drawn_means, few_shots, numbers_of_images
 from unlearning.evaluation.fine_tuning import fine_tune, with_head
-from unlearning.metrics.linear_probe import fit_probe
-from unlearning.metrics.prototype import Head, imprinted
+from unlearning.metrics.alone.linear_probe import fit_probe
+from unlearning.metrics.alone.prototype import Head, imprinted
 from unlearning.params import Attacks, LinearProbe, Prototype, Relearn
 
 AS_IS, IMPRINTED, FRESH = "as is", "imprinted", "fresh head"

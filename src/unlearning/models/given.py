@@ -52,9 +52,8 @@ def trained_on(reference: Reference, manifest: Manifest) -> bool:
     Of any other file nobody can say which images the model has seen. False for a file that cannot be read, too: the
     stage that takes it says why.
     """
-    given = reference.checkpoint
-    files = given if isinstance(given, list) else [given] if given else []
-    return bool(files) and all(_split_of(Path(file.strip()).expanduser()) == manifest.hash for file in files)
+    files = reference.files
+    return bool(files) and all(_split_of(file) == manifest.hash for file in files)
 
 
 def _split_of(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from unlearning.data.batches import ImageSplit, in_order
 from unlearning.data.manifest import Manifest, Split
 from unlearning.engine.launch import Launch
-from unlearning.metrics.lira import scaled_logit
+from unlearning.metrics.alone.lira import scaled_logit
 from unlearning.seeds import derive_seed
 
 OUT = -1  # label of the images a shadow model is trained without

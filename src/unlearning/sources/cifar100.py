@@ -2,8 +2,8 @@
 
 from torchvision.datasets import CIFAR100
 
-from unlearning.data.sources import Source, cifar10
 from unlearning.params import Data
+from unlearning.sources import Source, cifar10
 
 
 def load(data: Data) -> Source:

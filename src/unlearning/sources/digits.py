@@ -3,8 +3,8 @@
 import torch
 from sklearn.datasets import load_digits
 
-from unlearning.data.sources import Samples, Source
 from unlearning.params import Data
+from unlearning.sources import Samples, Source
 
 
 def load(data: Data) -> Source:  # noqa: ARG001 - every source has this signature

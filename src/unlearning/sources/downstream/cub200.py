@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.downstream import LabelledImages, class_number, expect_folder, read_pairs
 from unlearning.errors import InputError
 from unlearning.params import DownstreamSet
+from unlearning.sources.downstream import LabelledImages, class_number, expect_folder, read_pairs
 
 LABELS = "image_class_labels.txt"
 HOW = "unpack CUB_200_2011.tgz of its authors (Caltech) and give the folder CUB_200_2011 as root"

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearning.metrics.linear_probe import fit_probe
-from unlearning.metrics.roc import AUC, auc_and_variance, interval
+from unlearning.metrics.alone.linear_probe import fit_probe
+from unlearning.metrics.alone.roc import AUC, auc_and_variance, interval
 from unlearning.seeds import derive_seed
 
 FOLDS = 5

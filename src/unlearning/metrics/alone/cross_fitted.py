@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from unlearning.metrics.mutual_information import Estimate, information_of
+from unlearning.metrics.alone.mutual_information import Estimate, information_of
 from unlearning.params import CrossFitted
 from unlearning.seeds import generator
 

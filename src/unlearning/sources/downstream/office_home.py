@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from unlearning.data.downstream import LabelledImages, expect_folder
-from unlearning.data.downstream.image_folder import class_tree
 from unlearning.errors import InputError
 from unlearning.params import DownstreamSet
+from unlearning.sources.downstream import LabelledImages, expect_folder
+from unlearning.sources.downstream.image_folder import class_tree
 
 DOMAINS = ("Art", "Clipart", "Product", "Real World")
 HOW = "unpack OfficeHomeDataset of its authors (Venkateswara et al. 2017) and give the folder with the domains as root"

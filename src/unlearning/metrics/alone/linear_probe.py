@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearning.metrics.accuracy import share_right
+from unlearning.metrics.alone.accuracy import share_right
 from unlearning.seeds import derive_seed
 
 ROUNDING = 8  # units in the last place: a feature that varies by less does not vary

@@ -9,9 +9,9 @@ import numpy as np
 
 from unlearning.data.class_names import look
 from unlearning.data.images import EXTENSIONS, image_files, is_image, visible_files
-from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
 from unlearning.params import Data
+from unlearning.sources import Samples, Source
 
 SPLIT_NAMES = {  # in small letters, without "set" behind them: Test, test_set and Testset are all the test split
     "train": ("train", "training"),

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from unlearning.metrics.roc import AUC, auc_and_variance, interval
+from unlearning.metrics.alone.roc import AUC, auc_and_variance, interval
 
 
 def scaled_logit(logits: Tensor, labels: Tensor) -> Tensor:

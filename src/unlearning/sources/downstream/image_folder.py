@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.downstream import LabelledImages, expect_folder
-from unlearning.data.sources.image_folder import read_tree
 from unlearning.params import DownstreamSet
+from unlearning.sources.downstream import LabelledImages, expect_folder
+from unlearning.sources.image_folder import read_tree
 
 HOW = "it should hold train/<class>/* and test/<class>/*, or <class>/*"
 

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from unlearning.data.downstream import bounded, image_split, load_downstream, training_part
 from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass, forward_pass
 from unlearning.evaluation.shared import PENULTIMATE
-from unlearning.metrics.knn import knn_predictions
+from unlearning.metrics.beside.knn import knn_predictions
 from unlearning.params import KNN, DownstreamSet, Params
+from unlearning.sources.downstream import bounded, image_split, load_downstream, training_part
 
 
 def transfer(

@@ -11,12 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from unlearning.data.images import BROKEN, range_is_known, read_all, refuse_broken, stored
-from unlearning.data.inputs import By, stamp
 from unlearning.data.manifest import Manifest, Split
-from unlearning.data.scenarios import forget_classes
-from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
+from unlearning.inputs import By, stamp
 from unlearning.params import Data, Forget
+from unlearning.sources import Samples, Source
+from unlearning.splitting.classes import forget_classes
 
 TOO_FEW = "the class {name!r} has {count} image(s), too few to split; add images"
 MEASURED_SAMPLES = 10_000  # of the training split, enough for three digits of mean and std

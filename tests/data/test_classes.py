@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from unlearning.data.scenarios import forget_classes, repeated_classes
 from unlearning.errors import InputError
 from unlearning.params import Forget
+from unlearning.splitting.classes import forget_classes, repeated_classes
 
 CLASSES = ["cat", "dog", "horse", "frog", "truck", "ship", "car", "bird", "deer", "plane"]
 FOLDERS = sorted(str(number) for number in range(12))  # 0, 1, 10, 11, 2, ...

@@ -9,7 +9,7 @@ whose features are the original's, gives everything back.
 import torch
 from torch import Tensor
 
-from unlearning.metrics.accuracy import share_right
+from unlearning.metrics.alone.accuracy import share_right
 
 CUT = 1e-10  # of the largest eigenvalue: directions below it are rounding
 

@@ -97,9 +97,7 @@ def _weights(name: str, reference: Reference | None, model: Model) -> list[Outsi
 
 
 def _checkpoints(name: str, reference: Reference | None) -> list[Outside]:
-    given = reference and reference.checkpoint
-    paths = given if isinstance(given, list) else [given] if given else []
-    return [Outside(f"{name}.checkpoint", Path(path.strip()).expanduser()) for path in paths]
+    return [Outside(f"{name}.checkpoint", file) for file in reference.files] if reference else []
 
 
 def _pretrained(model: Model) -> list[Outside]:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torchvision.datasets import CIFAR10
 
-from unlearning.data.sources import Samples, Source
 from unlearning.errors import InputError
 from unlearning.params import Data
+from unlearning.sources import Samples, Source
 
 
 def load(data: Data, kind: type[CIFAR10] = CIFAR10) -> Source:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unlearning.data.downstream import LabelledImages
-from unlearning.data.sources.cifar10 import read_cifar
 from unlearning.params import DownstreamSet
+from unlearning.sources.cifar10 import read_cifar
+from unlearning.sources.downstream import LabelledImages
 
 
 def load(entry: DownstreamSet) -> LabelledImages:

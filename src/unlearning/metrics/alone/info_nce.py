@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearning.evaluation.tail import Tail
-from unlearning.metrics.mutual_information import Estimate, info_nce
+from unlearning.metrics.alone.mutual_information import Estimate, info_nce
 from unlearning.params import MutualInformation
 from unlearning.seeds import derive_seed, generator
 

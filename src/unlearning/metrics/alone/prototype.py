@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearning.metrics.accuracy import share_right
+from unlearning.metrics.alone.accuracy import share_right
 
 
 @dataclass(frozen=True)
