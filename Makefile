@@ -14,19 +14,19 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 	@touch $@
 
 repro: .venv/installed
-	@python -m unlearning.check
+	@python -m unlearning check
 	dvc repro
 
 # e.g. make search METHOD=cu, or METHOD=all: chooses lr and epochs on the validation split; an interrupted search goes on
 search: .venv/installed
-	@python -m unlearning.search $(METHOD)
+	@python -m unlearning search $(METHOD)
 
 # e.g. make erase METHOD=ec: from your own checkpoint, without retraining (docs/erase.md)
 erase: .venv/installed
-	@python -m unlearning.erase $(METHOD)
-	@python -m unlearning.check
+	@python -m unlearning erase $(METHOD)
+	@python -m unlearning check
 	@dvc repro train@original
-	@python -m unlearning.forecast
+	@python -m unlearning estimate
 	dvc repro
 
 test: .venv/installed

@@ -24,7 +24,7 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[s
 
     def run(changes: dict[str, Any]) -> None:
         Path("params.yaml").write_text(yaml.safe_dump(changed(VALUES, {**SMALL, **changes})), encoding="utf-8")
-        check.main()
+        check.check_all()
 
     return run
 

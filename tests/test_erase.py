@@ -1,12 +1,12 @@
-import sys
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import SHAPE, config_of, values_of_params
-from unlearning import erase, forecast
+from unlearning import estimate
+from unlearning.commands import main
 from unlearning.data.manifest import Manifest
-from unlearning.errors import InputError
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
 from unlearning.params import Params, Start
@@ -25,40 +25,39 @@ def params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_erasing_is_one_method_of_one_seed_without_retraining_and_all_else_stays(
-    params_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    params_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = load_params(params_file)
-    monkeypatch.setattr(sys, "argv", ["erase", "cu"])
-    erase.main()
+    main(["erase", "cu"])
     after = load_params(params_file)
     assert (list(after.references), list(after.methods)) == (["original"], ["cu"])
     assert (after.seeds, after.headline, after.figures.models) == (before.seeds[:1], "cu", ["cu"])
     own = {"seeds", "references", "methods", "headline", "figures"}
     assert after.model_dump(exclude=own) == before.model_dump(exclude=own)
     assert "references: ['original', 'retrained'] -> " in capsys.readouterr().out.replace('"', "'")
-    erase.main()
+    main(["erase", "cu"])
     assert capsys.readouterr().out == "params.yaml holds these values already\n"
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "which method"),
-        (["cu", "ec"], "which method"),
+        ([], "the following arguments are required: method"),
+        (["cu", "ec"], "unrecognized arguments: ec"),
         (["duc"], r"erase: 'duc' is none of methods: .* \(did you mean 'duck'\?\)"),
     ],
 )
 def test_a_wrong_call_is_refused_and_changes_nothing(
-    params_file: Path, argv: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+    params_file: Path, argv: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = params_file.read_bytes()
-    monkeypatch.setattr(sys, "argv", ["erase", *argv])
-    with pytest.raises(InputError, match=message):
-        erase.main()
+    with pytest.raises(SystemExit):
+        main(["erase", *argv])
+    assert re.search(message, capsys.readouterr().err)
     assert params_file.read_bytes() == before
 
 
-def test_the_forecast_knows_the_steps_of_each_stage_ahead_and_writes_nothing(
+def test_the_estimate_knows_the_steps_of_each_stage_ahead_and_writes_nothing(
     world: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = small_params({"rl": Start(start="original"), "ec": Start(start="ec_modules")})
@@ -66,9 +65,9 @@ def test_the_forecast_knows_the_steps_of_each_stage_ahead_and_writes_nothing(
         checkpoint_path("original", 0), Checkpoint(new_header(SHAPE, world, "train@original", {}), build(SHAPE), None)
     )
     configs = {"rl": config_of("rl"), "ec": config_of("ec", omega=2)}
-    monkeypatch.setattr(forecast, "method_config", configs.__getitem__)
+    monkeypatch.setattr(estimate, "method_config", configs.__getitem__)
     before = sorted(Path().rglob("*"))
-    found = forecast.forecasts(params, world)
+    found = estimate.rehearsals(params, world)
     assert list(found) == ["pretrain_ec", "rl", "ec"]
     forget, everything = (len(world.select("train", part)) // 8 for part in ("forget", "all"))
     assert found["pretrain_ec"].steps == params.pretrain_ec.epochs * everything
@@ -91,4 +90,4 @@ def small_params(methods: dict[str, Start]) -> Params:
     [(0.2, "1 s"), (59.0, "59 s"), (61.0, "2 min"), (5300.0, "89 min"), (5400.0, "1.5 h"), (90_000.0, "25.0 h")],
 )
 def test_times_are_readable(seconds: float, text: str) -> None:
-    assert forecast.readable(seconds) == text
+    assert estimate.readable(seconds) == text

@@ -322,10 +322,10 @@ def test_the_check_of_the_whole_file_covers_the_methods_own_blocks(
     edited: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(edited({}).parent)
-    run_stage(check.main)
+    run_stage(check.check_all)
     edited({"ec.lamda_cu": 1.0})
     with pytest.raises(SystemExit) as ended:
-        run_stage(check.main)
+        run_stage(check.check_all)
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: params.yaml: ec.lamda_cu: unknown key (did you mean 'lambda_cu'?)\n"
 

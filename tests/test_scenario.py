@@ -1,5 +1,4 @@
 import re
-import sys
 from collections.abc import Callable
 from difflib import ndiff
 from pathlib import Path
@@ -9,10 +8,11 @@ import pytest
 import yaml
 
 from unlearning.check import check
-from unlearning.errors import InputError, run_stage
+from unlearning.commands import main
+from unlearning.errors import InputError
 from unlearning.params import Params
 from unlearning.params_file import load_params
-from unlearning.scenario import apply_scenario, known_scenarios, main, scenario_file
+from unlearning.scenario import apply_scenario, known_scenarios, scenario_file
 
 REPOSITORY = Path(__file__).parents[1]
 ORIGINAL = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
@@ -348,30 +348,20 @@ def test_an_unknown_scenario_is_an_error_that_lists_the_known_ones(name: str, hi
     assert str(caught.value) == f"scenarios has no {name}.yaml{hint}; there are cifar_small, large"
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    monkeypatch.setattr(sys, "argv", ["scenario", *arguments])
-    run_stage(main)
-
-
 def test_the_command_writes_params_yaml_and_prints_what_changed(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = VALUES["train"]
-    command(monkeypatch, "cifar_small")
+    main(["scenario", "cifar_small"])
     said = f"train.epochs: {old['epochs']} -> 12\ntrain.lr: {old['lr']} -> 0.0625\n"
     assert capsys.readouterr().out == said
     assert load_params(repository / "params.yaml").train.epochs == 12
-    command(monkeypatch, "cifar_small")
+    main(["scenario", "cifar_small"])
     assert capsys.readouterr().out == "params.yaml holds these values already\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["large", "cifar_small"]])
-def test_the_command_asks_for_one_scenario_and_lists_the_known_ones(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
-) -> None:
+def test_the_command_without_a_name_lists_the_known_ones(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (repository / "params.yaml").read_bytes()
-    with pytest.raises(SystemExit):
-        command(monkeypatch, *arguments)
-    said = "error: which scenario? python -m unlearning.scenario <cifar_small|large>\n"
-    assert capsys.readouterr().err == said
+    main(["scenario"])
+    assert capsys.readouterr().out == "cifar_small\nlarge\n"
     assert (repository / "params.yaml").read_bytes() == before

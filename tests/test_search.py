@@ -31,7 +31,7 @@ def give_up_never(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
+def run_search(world: Manifest) -> Search:
     """Return a function that searches for a method from untrained models and returns the rows of `rl`'s CSV."""
     for number, name in enumerate(("original", "retrained")):
         for seed in (0, 1):
@@ -54,8 +54,7 @@ def run_search(world: Manifest, monkeypatch: pytest.MonkeyPatch) -> Search:
         values |= {"methods": {name: {"start": "original"} for name in methods}, "headline": methods[0]}
         values["figures"]["models"] = [methods[0]]
         Path("params.yaml").write_text(yaml.safe_dump(values))
-        monkeypatch.setattr("sys.argv", ["search", argument])
-        search.main()
+        print("".join(search.search_all([argument])))
         with Path(f"metrics/search/{methods[0]}.csv").open(newline="") as file:
             return list(csv.DictReader(file))
 
@@ -295,10 +294,8 @@ def test_each_precision_is_a_run_of_each_seed(run_search: Search, monkeypatch: p
     assert float(row["score"]) == 85
 
 
-@pytest.mark.parametrize(("argv", "message"), [(["s"], "which method"), (["s", "rll"], "did you mean 'rl'")])
-def test_a_wrong_method_is_refused(argv: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(PARAMS.parent)
-    monkeypatch.setattr("sys.argv", argv)
     monkeypatch.setattr(search, "load_manifest", lambda: None)
-    with pytest.raises(InputError, match=message):
-        search.main()
+    with pytest.raises(InputError, match="did you mean 'rl'"):
+        list(search.search_all(["rll"]))

@@ -1,4 +1,4 @@
-"""Check all of params.yaml before any stage runs: `python -m unlearning.check`.
+"""Check all of params.yaml before any stage runs: `unlearning check`.
 
 First the values, each method's block included; then what would else end a run after hours: the network is built without
 its weights (on torch's meta device, in a second) and asked for every layer that a key names; files and folders that the
@@ -17,7 +17,7 @@ from torch import nn
 from unlearning.data.images import BROKEN
 from unlearning.data.manifest import load_samples
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
-from unlearning.errors import InputError, brief, did_you_mean, run_stage
+from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.inputs import outside_of, refuse_missing
 from unlearning.methods import method_config
 from unlearning.methods.families.points import EveryPoint, points_of
@@ -36,7 +36,8 @@ BATCH = 2  # images on the meta device
 Configs = dict[str, Recipe]
 
 
-def main() -> None:
+def check_all() -> None:
+    """Raise InputError naming the first key of params.yaml by which a stage would end."""
     params, configs = checked_values(PARAMS)
     try:
         _check_names(params, configs)
@@ -209,4 +210,6 @@ def _check_files(params: Params, configs: Configs) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("check")

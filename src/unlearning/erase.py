@@ -1,25 +1,14 @@
 """Erase with one method, from your own model and without retraining: `make erase METHOD=ec`.
 
-`python -m unlearning.erase ec` writes into params.yaml what that means, comments kept: one seed, no retrained model,
+`unlearning erase ec` writes into params.yaml what that means, comments kept: one seed, no retrained model,
 the one method. Data, classes, model and checkpoint are yours to give before (`docs/erase.md`);
 `git checkout params.yaml` goes back.
 """
 
-import sys
 from typing import Any
 
-from unlearning.errors import InputError, did_you_mean, run_stage
+from unlearning.errors import InputError, did_you_mean
 from unlearning.params import KNOWS, Params
-from unlearning.params_file import PARAMS, load_params
-from unlearning.scenario import write_values
-
-
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise InputError("which method? make erase METHOD=ec")
-    method, params = sys.argv[1], load_params()
-    changed = write_values(values_of(method, params), f"erase {method}", PARAMS)
-    print("\n".join(changed) or "params.yaml holds these values already")
 
 
 def values_of(method: str, params: Params) -> dict[str, Any]:
@@ -37,4 +26,6 @@ def values_of(method: str, params: Params) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("erase")

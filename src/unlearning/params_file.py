@@ -1,6 +1,6 @@
 """Reading params.yaml: every wrong, missing or unknown value is named by its key, with what was expected.
 
-`yaml_text` reads the text, as DVC does. `python -m unlearning.check` checks all of the file.
+`yaml_text` reads the text, as DVC does. `unlearning check` checks all of the file.
 """
 
 import math

@@ -1,24 +1,15 @@
-"""Copy what a run found into a folder that git keeps: `python -m unlearning.publish results/<name>`, after `dvc repro`.
+"""Copy what a run found into a folder that git keeps: `unlearning publish results/<name>`, after `dvc repro`.
 
 DVC's cache holds the run itself; this is for readers: the report, every number, the figures, and the parameters.
 """
 
 import shutil
-import sys
 from pathlib import Path
 
-from unlearning.errors import InputError, run_stage
+from unlearning.errors import InputError
 
 FILES = ("metrics/report.md", "metrics/per_class.csv", "params.yaml")
 FOLDERS = {"metrics/models": "*.json", "metrics/spread": "*.json", "metrics/details": "*.json", "plots": "*.png"}
-
-
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise InputError("into which folder? python -m unlearning.publish results/<name>")
-    target = Path(sys.argv[1])
-    for path in publish(target):
-        print(path)
 
 
 def publish(target: Path) -> list[Path]:
@@ -45,4 +36,6 @@ def publish(target: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("publish")

@@ -1,11 +1,10 @@
-"""Write a scenario's values into params.yaml, comments kept: `python -m unlearning.scenario cifar100_random10_small`.
+"""Write a scenario's values into params.yaml, comments kept: `unlearning scenario cifar100_random10_small`.
 
 A scenario, scenarios/<name>.yaml, holds only the values that differ from the default; `git checkout params.yaml` goes
 back to it, and what was computed there is not computed again.
 """
 
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,11 @@ from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
 from unlearning.check import check
-from unlearning.errors import InputError, did_you_mean, run_stage
+from unlearning.errors import InputError, did_you_mean
 from unlearning.files import write_atomically
-from unlearning.params_file import PARAMS
 
 SCENARIOS = Path("scenarios")
 REPLACED_WHOLE = ("model.kwargs", "references", "methods")  # mappings whose keys are the user's own
-
-
-def main() -> None:
-    if len(sys.argv) != 2:
-        raise InputError(f"which scenario? python -m unlearning.scenario <{'|'.join(known_scenarios())}>")
-    changed = apply_scenario(scenario_file(sys.argv[1]), PARAMS)
-    print("\n".join(changed) or "params.yaml holds these values already")
 
 
 def known_scenarios() -> list[str]:
@@ -167,4 +158,6 @@ def _short(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("scenario")

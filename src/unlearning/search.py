@@ -10,8 +10,8 @@ was, and several can run at once.
 
 import copy
 import csv
-import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +25,7 @@ from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.resume import ResumeState, identity_key
 from unlearning.engine.run import Run
-from unlearning.errors import Diverged, InputError, run_stage
+from unlearning.errors import Diverged, InputError
 from unlearning.files import write_atomically
 from unlearning.methods import method_config, method_program, method_search
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
@@ -52,12 +52,14 @@ class Repetition:
     scale: Scale
 
 
-def main() -> None:
+def search_all(names: list[str]) -> Iterator[str]:
+    """Search one method after the other; yield the chosen values of each as lines for params.yaml.
+
+    names: rows of `methods`, or `all`. Raises InputError before any trial for what none could be run with.
+    """
     params, manifest = load_params(), load_manifest()
-    every = [name for name in params.methods if name not in CONTROLS]
-    names = every if sys.argv[1:] == [EVERY] else sys.argv[1:]
-    if not names:
-        raise InputError(f"which method? make search METHOD=cu, or METHOD={EVERY}")
+    if names == [EVERY]:
+        names = [name for name in params.methods if name not in CONTROLS]
     configs = {name: method_config(name) for name in names}
     for name in names:
         if name not in params.methods:
@@ -67,7 +69,7 @@ def main() -> None:
     if not len(manifest.select("validation", "forget")):
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
     for name, config in configs.items():
-        print(search(name, config, params, manifest.holding_back("validation")))
+        yield search(name, config, params, manifest.holding_back("validation"))
 
 
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
@@ -230,4 +232,6 @@ def _plain(value: float | int) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("search")

@@ -1,19 +1,18 @@
-"""How far two runs of the same parameters agree: `python -m unlearning.stability results/<one> results/<other>`.
+"""How far two runs of the same parameters agree: `unlearning stability results/<one> results/<other>`.
 
-Each folder is one that `unlearning.publish` wrote, for example after runs on two machines or two numbers of threads,
+Each folder is one that `unlearning publish` wrote, for example after runs on two machines or two numbers of threads,
 which round sums in another order and so are other draws. Prints a Markdown table: for each number its standard
 deviation over the seeds, its change between the runs, how many cells differ by less than twice their pooled deviation,
 and Kendall's tau of the methods' order.
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from unlearning.errors import InputError, run_stage
+from unlearning.errors import InputError
 from unlearning.over_seeds import flat
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
@@ -48,12 +47,6 @@ class Run:
 
     means: Mapping[str, Mapping[str, float]]
     deviations: Mapping[str, Mapping[str, float]]
-
-
-def main() -> None:
-    if len(sys.argv) != 3:
-        raise InputError("which two runs? python -m unlearning.stability results/<one> results/<other>")
-    print(stability_table(*(read_run(Path(folder)) for folder in sys.argv[1:])))
 
 
 def read_run(folder: Path) -> Run:
@@ -120,4 +113,6 @@ def _text(tau: float | None) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("stability")

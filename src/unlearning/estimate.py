@@ -1,4 +1,4 @@
-"""How long the trainings ahead will take, from a few of their steps: `python -m unlearning.forecast`.
+"""How long the trainings ahead will take, from a few of their steps: `unlearning estimate`.
 
 Needs data/split and the original model: `dvc repro train@original` makes them, or takes yours. For each method of
 params.yaml the first steps are run on a copy and thrown away.
@@ -14,7 +14,6 @@ from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Rehearsal, Run
-from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.models.ec_modules import ec_modules
@@ -25,17 +24,18 @@ from unlearning.training.ec_modules import pretrain_ec_modules
 STEPS = 5  # of which the first, which warms up, does not count
 
 
-def main() -> None:
+def estimate() -> Iterator[str]:
+    """Yield a line for each training of params.yaml that is ahead, then one for all."""
     params, manifest = load_params(), load_manifest()
     total = 0.0
-    for name, one in forecasts(params, manifest).items():
+    for name, one in rehearsals(params, manifest).items():
         total += one.seconds * len(params.seeds)
         times = f" x {len(params.seeds)} seeds" if len(params.seeds) > 1 else ""
-        print(f"{name}: {one.steps} steps of {one.step:.2g} s, about {readable(one.seconds)}{times}")
-    print(f"together at least {readable(total)}, and the evaluations; see the progress bars")
+        yield f"{name}: {one.steps} steps of {one.step:.2g} s, about {readable(one.seconds)}{times}"
+    yield f"together at least {readable(total)}, and the evaluations; see the progress bars"
 
 
-def forecasts(params: Params, manifest: Manifest) -> dict[str, Rehearsal]:
+def rehearsals(params: Params, manifest: Manifest) -> dict[str, Rehearsal]:
     """Return what each method takes, and pre-training the EC modules where a method starts from them."""
     found = {}
     if any(method.start == "ec_modules" for method in params.methods.values()):
@@ -65,4 +65,6 @@ def readable(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    from unlearning.commands import run_command
+
+    run_command("estimate")
