@@ -189,7 +189,7 @@ def test_the_card_says_what_was_erased_how_and_with_what_result() -> None:
     write_export(exported("ec", 0, manifest, False), manifest, measured, TARGET)
     head, _, body = (TARGET / "README.md").read_text().removeprefix("---\n").partition("---\n")
     assert yaml.safe_load(head)["library_name"] == "timm"
-    assert "# resnet18 without bee and dog" in body
+    assert "# resnet18 without the classes bee and dog" in body
     assert "| bee | 1 | 1 |\n| dog | 3 | 1 |\n" in body
     assert "EC, Erase at the Core" in body
     assert "- augment.flip: 0.5" in body
@@ -202,6 +202,16 @@ def test_the_card_says_what_was_erased_how_and_with_what_result() -> None:
     assert rows["named again after training on 5 images a class, %"] == "54.2 | 54.2"
     assert not any("test images" in words for words in rows)  # nothing was measured there
     assert "0. ant\n1. bee\n" in body
+    assert "Each number is of this very network." in body
+
+
+def test_the_card_of_a_network_without_the_outputs_says_that_it_was_measured_with_them() -> None:
+    _, manifest = saved(Architecture("resnet18", NARROW, None, 5, 3, 32))
+    write_export(exported("ec", 0, manifest, True), manifest, {"ec": details(0.0)}, TARGET)
+    card = (TARGET / "README.md").read_text()
+    assert "Each number is of this network before those outputs were taken out." in card
+    assert "it has none that names them" in card
+    assert "0. ant\n1. cat\n2. elk\n" in card
 
 
 def test_a_card_of_a_model_that_was_not_measured_says_so() -> None:

@@ -37,6 +37,10 @@ NUMBERS: dict[str, tuple[Read, int]] = {  # what a row says: where it stands, de
     "named again after training on 5 images a class, %": (of_attack("relearn", "5"), 1),
     "attack that tells erased training images from unseen ones, AUC, 50 = it cannot": (of_metrics("mia_auc"), 1),
 }
+EACH = {
+    False: "Each number is of this very network. ",
+    True: "Each number is of this network before those outputs were taken out. ",
+}
 LIMITS = """\
 - The numbers say what these attacks found on these images with their means. They do not prove that nothing is left,
   and a stronger attack can find more.
@@ -63,11 +67,12 @@ def model_card(header: Header, classes: list[str], manifest: Manifest, measured:
         pipeline_tag="image-classification",
         tags=["image-classification", "timm", "machine-unlearning", "class-unlearning"],
     )
+    dropped = len(classes) < len(header.classes)
     sections = {
         "Load it": _loading(header),
-        "What was erased": _erased(header, classes, manifest),
+        "What was erased": _erased(header, dropped, manifest),
         "How": _how(header),
-        "What was measured": _measured(measured),
+        "What was measured": _measured(measured, dropped),
         "What this cannot promise": LIMITS,
         "Outputs": "".join(f"{place}. {name}\n" for place, name in enumerate(classes)),
     }
@@ -82,7 +87,8 @@ def _names(header: Header) -> list[str]:
 
 def _joined(names: list[str], most: int = 3) -> str:
     shown = names if len(names) <= most else [*names[:most], f"{len(names) - most} more classes"]
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown) or "no class"
+    text = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return f"the class{'es' * (len(names) > 1)} {text}"
 
 
 def _loading(header: Header) -> str:
@@ -93,10 +99,9 @@ def _loading(header: Header) -> str:
     return f"{plain}\nor, with images scaled exactly as for the numbers below:\n\n{own}"
 
 
-def _erased(header: Header, classes: list[str], manifest: Manifest) -> str:
+def _erased(header: Header, dropped: bool, manifest: Manifest) -> str:
     counts = np.bincount(manifest.splits["train"].labels, minlength=len(header.classes))
     rows = "".join(f"| {header.classes[label]} | {label} | {counts[label]} |\n" for label in header.forget_classes)
-    dropped = len(classes) < len(header.classes)
     outputs = (
         "Their outputs were taken out of the classifier: it has none that names them.\n"
         if dropped
@@ -130,7 +135,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return [pair for group in pairs for pair in group]
 
 
-def _measured(measured: Measured) -> str:
+def _measured(measured: Measured, dropped: bool) -> str:
     if not measured:
         return "Nothing: the model was exported before it was measured.\n"
     head = ["", *measured]
@@ -140,4 +145,4 @@ def _measured(measured: Measured) -> str:
         if any(value is not None for value in values):
             lines.append([words, *("–" if value is None else f"{value:.{decimals}f}" for value in values)])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\nA dash: it could not be measured, or says nothing there. Each number is of this very network.\n"
+    return f"{table}\n\n{EACH[dropped]}A dash: it could not be measured, or says nothing there.\n"
