@@ -4,6 +4,7 @@ DVC runs this stage every time, and then only what reads a file that has changed
 results of another split are taken away.
 """
 
+import os
 from pathlib import Path
 
 from unlearning.errors import run_stage
@@ -11,6 +12,8 @@ from unlearning.files import write_json
 from unlearning.inputs import changed_keys, outside_of, prints_before, prints_now, surrogates_of
 from unlearning.other_results import remove_results_of_another_split
 from unlearning.params_file import load_params, load_values
+
+BESIDE_ITS_FILE = "inputs"  # how DVC names this stage where it was called in data/; elsewhere with the path of dvc.yaml
 
 
 def main() -> None:
@@ -25,6 +28,8 @@ def main() -> None:
     for place in changed_keys(before, now):
         print(f"{place}: changed; what reads it runs again")
     tell(remove_results_of_another_split())
+    if os.environ.get("DVC_STAGE") == BESIDE_ITS_FILE:
+        print("this is the only stage of data/dvc.yaml; for the others call DVC in the root of the repository")
 
 
 def tell(removed: list[Path]) -> None:

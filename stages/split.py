@@ -8,7 +8,7 @@ from unlearning.errors import run_stage
 from unlearning.inputs import compared_by
 from unlearning.params_file import load_params
 from unlearning.sources import load_source
-from unlearning.splitting.classes import repeated_classes
+from unlearning.splitting.classes import repeated_classes, unread_lists
 from unlearning.splitting.images import prepare
 
 
@@ -25,8 +25,8 @@ def main() -> None:
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)
     chosen = [_erased(prepared.manifest, label, source.folder) for label in prepared.manifest.forget_classes]
-    notes = [*repeated_classes(params.forget, source.classes), *source.notes, *_stand_ins(prepared.manifest)]
-    print("\n".join([*chosen, *notes]))
+    lists = [*unread_lists(params.forget), *repeated_classes(params.forget, source.classes)]
+    print("\n".join([*chosen, *lists, *source.notes, *_stand_ins(prepared.manifest)]))
     print(f"split {prepared.manifest.hash}: {_counts(prepared.manifest)} of {len(source.classes)} classes")
 
 

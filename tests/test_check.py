@@ -146,6 +146,15 @@ def test_photos_made_so_small_that_nothing_is_left_bring_a_warning_and_no_error(
     assert capsys.readouterr().err == ""
 
 
+def test_a_list_of_classes_that_is_not_read_brings_a_warning_and_no_error(
+    checked: Callable[[dict[str, Any]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    checked({"forget.classes": [3]})
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: params.yaml: forget.classes is not read, as forget.scenario is 'random'")
+    assert warning.count("\n") == 1
+
+
 def test_a_checkpoint_in_the_home_folder_is_found(
     checked: Callable[[dict[str, Any]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -427,13 +427,23 @@ def test_without_a_retrained_model_a_short_run_is_the_floor_of_the_attacks_alone
     assert both.floor == beside.floor
 
 
-def test_a_class_to_forget_without_a_test_image_of_its_own_is_named(evidence: dict[str, Evidence]) -> None:
-    two = replace(MANIFEST, forget_classes=[1, 2])
-    beside = yardstick({"original": evidence["original"]}, two, SETTINGS, FULL, RELATIVE, [])
-    notes = compare_model(evidence["method"], beside).details["notes"]
-    assert "TFA and MIA are without 'c': no test image of it that the model has not seen" in notes
-    alone = yardstick({"original": evidence["original"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [])
-    assert "TFA" not in " ".join(compare_model(evidence["method"], alone).details["notes"])
+@pytest.mark.parametrize(
+    ("unseen", "note"),
+    [
+        ([], []),
+        ([2], ["TFA and MIA are without 'c': no test image of it that the model has not seen"]),
+        ([2, 3], ["TFA and MIA are without 'c', 'd': no test image of them that the model has not seen"]),
+    ],
+)
+def test_classes_to_forget_without_a_test_image_of_their_own_are_named(
+    evidence: dict[str, Evidence], unseen: list[int], note: list[str]
+) -> None:
+    per_class = [None if label in unseen else 50.0 for label in range(len(CLASSES))]
+    own = replace(evidence["method"], raw=evidence["method"].raw | {"test_acc_per_class": per_class})
+    three = replace(MANIFEST, forget_classes=[1, 2, 3])
+    beside = yardstick({"original": evidence["original"]}, three, SETTINGS, FULL, RELATIVE, [])
+    notes = compare_model(own, beside).details["notes"]
+    assert [one for one in notes if one.startswith("TFA")] == note
 
 
 @pytest.mark.parametrize(("estimator", "least"), [("full", 2), ("minibatch", 2), ("debiased", 4)])
@@ -451,7 +461,8 @@ def test_cka_of_too_few_images_is_blank_with_its_reason_and_all_else_is_there(
     assert set(enough.metrics) - set(short.metrics) == {"cka"}
     assert "cka" not in short.details["h_mean_scores"]
     assert short.details["cka_layers"] == short.details["cka_retrained"] == dict.fromkeys(LAYERS)
-    assert short.details["notes"][0].startswith(f"cka needs {least} test images to forget ({estimator})")
+    expected = f"cka needs {least} test images to forget ({estimator}); {least - 1} found"
+    assert short.details["notes"][0] == expected
     assert not [note for note in enough.details["notes"] if note.startswith("cka")]
 
 

@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import SHAPE, config_of, values_of_params
-from unlearning import estimate
+from unlearning import erase, estimate
 from unlearning.commands import main
 from unlearning.data.manifest import Manifest
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
 from unlearning.params import Params, Start
 from unlearning.params_file import load_params
+from unlearning.scenario import write_values
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -39,12 +40,22 @@ def test_erasing_is_one_method_of_one_seed_without_retraining_and_all_else_stays
     assert capsys.readouterr().out == "params.yaml holds these values already\n"
 
 
+def test_after_one_method_each_other_can_follow_from_where_it_starts(params_file: Path) -> None:
+    rows = load_params(params_file).methods
+    write_values(erase.values_of("ec", load_params(params_file)), "erase ec", params_file)
+    after = load_params(params_file)
+    assert list(after.methods) == ["ec"]
+    assert {name: erase.start_of(name, after) for name in rows} == {name: row.start for name, row in rows.items()}
+    write_values(erase.values_of("cola_ec", after), "erase cola_ec", params_file)
+    assert load_params(params_file).methods == {"cola_ec": rows["cola_ec"]}
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         ([], "the following arguments are required: method"),
         (["cu", "ec"], "unrecognized arguments: ec"),
-        (["duc"], r"erase: 'duc' is none of methods: .* \(did you mean 'duck'\?\)"),
+        (["duc"], r"erase: 'duc' is none of the methods .* \(did you mean 'duck'\?\)"),
     ],
 )
 def test_a_wrong_call_is_refused_and_changes_nothing(

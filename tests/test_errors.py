@@ -1,6 +1,6 @@
 import pytest
 
-from unlearning.errors import InputError, did_you_mean, run_stage
+from unlearning.errors import InputError, and_more, did_you_mean, run_stage
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,10 @@ from unlearning.errors import InputError, did_you_mean, run_stage
 )
 def test_the_nearest_known_word_is_suggested(word: str, hint: str) -> None:
     assert did_you_mean(word, ["train", "test"]) == hint
+
+
+def test_of_some_names_the_first_is_shown_and_how_many_more_there_are() -> None:
+    assert (and_more(["a"]), and_more(["a", "b", "c"])) == ("a", "a and 2 more")
 
 
 @pytest.mark.parametrize("kind", [InputError, PermissionError])

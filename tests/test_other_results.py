@@ -11,12 +11,19 @@ import pytest
 import yaml
 
 from tests.conftest import PARAMS, changed
-from unlearning.other_results import of_this_split, outputs, remove_results_of_another_split, section
+from unlearning.errors import InputError
+from unlearning.other_results import (
+    of_this_split,
+    outputs,
+    refuse_another_split,
+    remove_results_of_another_split,
+    section,
+)
 from unlearning.yaml_text import as_dvc_reads
 
 PIPELINE = PARAMS.with_name("dvc.yaml")
 CHOSEN = {
-    "data": {"name": "digits", "mean": None, "resident_gb": 4.0, "lr": 0.00001},
+    "data": {"name": "digits", "root": "data/raw", "mean": None, "resident_gb": 4.0, "workers": 2, "lr": 0.00001},
     "forget": {"classes": ["no", "010", 3], "file": None},
 }
 SPLIT = {
@@ -29,6 +36,11 @@ COMPARE = {"deps": [{"path": "stages/compare.py", "md5": "x"}, {"path": "data/fo
 
 def test_results_are_of_this_split_where_all_that_was_recorded_is_the_same() -> None:
     assert of_this_split(SPLIT, COMPARE, {**CHOSEN, "seeds": [5]}, "same")
+
+
+@pytest.mark.parametrize("change", [{"data.workers": 0}, {"data.resident_gb": 0.5}, {"data.root": "elsewhere"}])
+def test_how_images_are_read_makes_no_other_split(change: dict[str, Any]) -> None:
+    assert of_this_split(SPLIT, COMPARE, changed(CHOSEN, change), "same")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +93,18 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
         return tmp_path
 
     return write
+
+
+def test_a_split_of_other_values_is_refused_with_the_block(workspace: Callable[[str], Path]) -> None:
+    workspace("[]\n")
+    refuse_another_split()
+    Path("params.yaml").write_text(yaml.safe_dump(changed(CHOSEN, {"data.workers": 7})))
+    refuse_another_split()
+    Path("params.yaml").write_text(yaml.safe_dump(changed(CHOSEN, {"forget.classes": ["yes"]})))
+    with pytest.raises(InputError, match=r"^params\.yaml: forget: data/split was made with other values;"):
+        refuse_another_split()
+    Path("dvc.lock").unlink()
+    refuse_another_split()
 
 
 def test_results_of_this_split_stay(workspace: Callable[[str], Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from tests.conftest import SHAPE, values_of_params
 from unlearning import search
@@ -44,13 +45,14 @@ def run_search(world: Manifest) -> Search:
         argument: str = "rl",
         seeds: tuple[int, ...] = (0,),
         references: dict[str, dict[str, str]] | None = None,
+        own: dict[str, object] | None = None,
         **changes: object,
     ) -> list[dict[str, str]]:
         values = values_of_params() | {"seeds": list(seeds)}
         values["references"] = references or values["references"]
         values["search"] |= give_up_never(**changes)
         for name in methods:
-            values[name] |= {"batch_size": 8, "lr": 0.02, "epochs": 1}
+            values[name] |= {"batch_size": 8, "lr": 0.02, "epochs": 1, **(own or {})}
         values |= {"methods": {name: {"start": "original"} for name in methods}, "headline": methods[0]}
         values["figures"]["models"] = [methods[0]]
         Path("params.yaml").write_text(yaml.safe_dump(values))
@@ -192,6 +194,29 @@ def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(
     for changes in ({"criterion": "accuracy"}, {"seeds": (1,)}, {"max_samples": 4}):
         with pytest.raises(TypeError):
             run_search(**changes)
+
+
+def test_other_images_in_a_surrogate_folder_are_another_search(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "other images"
+    folder.mkdir()
+    Image.new("L", (12, 12), 90).save(folder / "a.png")
+
+    def searched() -> list[dict[str, str]]:
+        return run_search(methods=("scar",), argument="scar", trials=1, own={"surrogate": str(folder)})
+
+    rows = searched()
+    monkeypatch.setattr(search, "run_once", None)
+    assert searched() == rows
+    Image.new("L", (12, 12), 200).save(folder / "b.png")
+    with pytest.raises(TypeError):
+        searched()
+
+
+def test_a_surrogate_folder_that_is_gone_is_named_with_its_key(run_search: Search) -> None:
+    with pytest.raises(InputError, match=r"^scar\.surrogate: no folder nowhere;"):
+        run_search(methods=("scar",), argument="scar", own={"surrogate": "nowhere"})
 
 
 def test_more_trials_go_on_from_those_there_are(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:

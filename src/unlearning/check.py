@@ -28,7 +28,7 @@ from unlearning.models.taps import check_layers, evaluation_layers, tapped
 from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
 from unlearning.params_file import PARAMS, load_params
 from unlearning.sources import Source, load_source
-from unlearning.splitting.classes import SCENARIOS, forget_classes
+from unlearning.splitting.classes import SCENARIOS, forget_classes, unread_lists
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
 SMALL, PHOTO = 32, 96  # px: images below the one made of photos above the other show next to nothing
@@ -68,6 +68,8 @@ def _check_names(params: Params, configs: Configs) -> None:
     for block, attack in {"relearn": params.relearn, "retain_only": params.retain_only}.items():
         _fits(attack.augment, params.data.image_size, block)
     _known(params.forget.scenario, list(SCENARIOS), "forget.scenario")
+    for unread in unread_lists(params.forget):
+        print(f"warning: {PARAMS}: {unread}", file=sys.stderr)
 
 
 def _recipes(params: Params, configs: Configs) -> Configs:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 
+LONGEST = 1000  # characters of a message that ends a stage: it may hold a command with a long path, useless if cut
+
 
 class InputError(Exception):
     """Something given from outside is wrong; the message names it, says what was expected and what to do."""
@@ -19,6 +21,11 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def and_more(names: list[str]) -> str:
+    """Return the first of some names and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+
+
 def brief(text: str, longest: int = 500) -> str:
     """Return a text as one line of at most `longest` characters."""
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
@@ -30,5 +37,5 @@ def run_stage(main: Callable[[], None]) -> None:
     try:
         main()
     except (InputError, PermissionError) as error:
-        print(f"error: {brief(str(error))}", file=sys.stderr)
+        print(f"error: {brief(str(error), LONGEST)}", file=sys.stderr)
         raise SystemExit(1) from None

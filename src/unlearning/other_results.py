@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from unlearning.errors import InputError
 from unlearning.yaml_text import as_dvc_reads
 
 FORGET = "data/forget.json"
 SPLIT_INPUTS = "data/inputs/split.json"
 CHOICE = ("data", "forget")  # the parameters of the stage `split`
+# Keys of `data` that make no other split. A folder that is read is in SPLIT_INPUTS, with its path. Images streamed
+# instead of held are the same images; the hash of their split is another one, which FORGET holds once `split` has run.
+HOW_IT_IS_READ = ("root", "resident_gb", "workers")
 
 
 def remove_results_of_another_split() -> list[Path]:
@@ -41,11 +45,40 @@ def of_this_split(split: dict[str, Any], compare: dict[str, Any], chosen: dict[s
 
     chosen: params.yaml, as DVC reads it. inputs: MD5 of data/inputs/split.json as it is now.
     """
-    recorded = split.get("params", {}).get("params.yaml", {})
-    same_choice = all(name in recorded and recorded[name] == chosen.get(name) for name in CHOICE)
+    same_choice = all(name in _recorded(split) and name not in other_choices(split, chosen) for name in CHOICE)
     same_files = _md5(split, "deps", SPLIT_INPUTS) == inputs
     compared, forget = _md5(compare, "deps", FORGET), _md5(split, "outs", FORGET)
     return same_choice and same_files and forget is not None and compared == forget
+
+
+def refuse_another_split() -> None:
+    """Raise InputError when data/split was made with other values than params.yaml has now, where dvc.lock knows them.
+
+    For commands that DVC does not start: they would compute with the samples and classes of the last run.
+    """
+    lock, params = _text(Path("dvc.lock")), _text(Path("params.yaml"))
+    other = other_choices(section(lock, "split"), as_dvc_reads(params))
+    if other:
+        raise InputError(
+            f"params.yaml: {' and '.join(other)}: data/split was made with other values; run `dvc repro split`, then "
+            "what makes the models to start from (`dvc repro train@original`, for EC `dvc repro pretrain_ec`)"
+        )
+
+
+def other_choices(split: dict[str, Any], chosen: dict[str, Any]) -> list[str]:
+    """Return which blocks of params.yaml say another split than dvc.lock has recorded of it."""
+    recorded = _recorded(split)
+    return [name for name in CHOICE if name in recorded and _chosen(recorded[name]) != _chosen(chosen.get(name))]
+
+
+def _recorded(split: dict[str, Any]) -> dict[str, Any]:
+    recorded: dict[str, Any] = split.get("params", {}).get("params.yaml", {})
+    return recorded
+
+
+def _chosen(block: Any) -> Any:
+    """Return what a block of params.yaml says of the split, without how its images are read."""
+    return {key: block[key] for key in block if key not in HOW_IT_IS_READ} if isinstance(block, dict) else block
 
 
 def section(text: str, stage: str) -> dict[str, Any]:

@@ -27,8 +27,10 @@ from unlearning.engine.resume import ResumeState, identity_key
 from unlearning.engine.run import Run
 from unlearning.errors import Diverged, InputError
 from unlearning.files import write_atomically
+from unlearning.inputs import Fingerprint, outside_of, prints_before, prints_now
 from unlearning.methods import method_config, method_program, method_search
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
+from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
@@ -68,6 +70,7 @@ def search_all(names: list[str]) -> Iterator[str]:
         raise InputError(f"search.criterion: {params.search.criterion} needs a retrained model among `references`")
     if not len(manifest.select("validation", "forget")):
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
+    refuse_another_split()
     for name, config in configs.items():
         yield search(name, config, params, manifest.holding_back("validation"))
 
@@ -110,7 +113,7 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     DATABASES.mkdir(parents=True, exist_ok=True)
     searched = {"lr", "epochs", *method_search(name)}
     shared = {"seeds": params.seeds, "search": params.search.model_dump(exclude={"trials"})}  # more trials go on
-    settings = shared | config.model_dump(exclude=searched)
+    settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=searched)
     models = [params.methods[name].start, *(["retrained"] if params.search.criterion in NEED_RETRAINED else [])]
     checkpoints = [checkpoint_path(model, seed) for model in models for seed in params.seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
@@ -123,6 +126,17 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
         in_use["epochs"] = min(config.epochs, space.epochs_max)
         study.enqueue_trial(in_use | {key: getattr(config, key) for key in method_search(name)})
     return study
+
+
+def outside_prints(name: str, config: Recipe, params: Params) -> list[Fingerprint]:
+    """Return by what a change of the images is known that the method reads from outside, such as a surrogate folder.
+
+    Looked at now, not as the stage `inputs` has last seen them. Raises InputError, naming the key, for what is gone.
+    """
+    folder, reader = getattr(config, "surrogate", None), f"models/{name}"
+    sources = outside_of(params, {name: folder} if folder else {})[reader]
+    (prints,) = prints_now({reader: sources}, prints_before(), params.inputs).values()
+    return prints
 
 
 def suggest(trial: optuna.Trial, name: str, params: Params) -> Values:

@@ -5,7 +5,7 @@ import pytest
 
 from unlearning.errors import InputError
 from unlearning.params import Forget
-from unlearning.splitting.classes import forget_classes, repeated_classes
+from unlearning.splitting.classes import forget_classes, repeated_classes, unread_lists
 
 CLASSES = ["cat", "dog", "horse", "frog", "truck", "ship", "car", "bird", "deer", "plane"]
 FOLDERS = sorted(str(number) for number in range(12))  # 0, 1, 10, 11, 2, ...
@@ -183,6 +183,17 @@ def test_a_class_named_twice_counts_once_and_is_said_once(make_forget: MakeForge
         "forget.classes: 'cat' is named 2 times"
     ]
     assert repeated_classes(make_forget(count=3), CLASSES) == []
+
+
+def test_a_list_that_the_scenario_does_not_read_is_named(make_forget: MakeForget) -> None:
+    def unread(**values: object) -> list[str]:
+        return [sentence.partition(",")[0] for sentence in unread_lists(make_forget(**values))]
+
+    both = {"classes": ["cat"], "file": "forget.txt"}
+    assert unread(**both) == ["forget.classes is not read", "forget.file is not read"]
+    assert unread(scenario="classes", **both) == ["forget.file is not read"]
+    assert unread(scenario="file", **both) == ["forget.classes is not read"]
+    assert unread(scenario="classes", classes=["cat"]) == unread() == []
 
 
 def test_a_wrong_line_is_named_with_its_file(make_forget: MakeForget, tmp_path: Path) -> None:

@@ -196,6 +196,16 @@ def test_what_has_not_changed_is_not_written_again(stage: Stage) -> None:
     assert (INPUTS / "split.json").stat().st_ino == before
 
 
+def test_who_calls_dvc_in_the_folder_data_is_told_where_the_other_stages_are(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_STAGE", "data/dvc.yaml:inputs")
+    assert stage({}) == ""
+    monkeypatch.setenv("DVC_STAGE", "inputs")
+    told = "this is the only stage of data/dvc.yaml; for the others call DVC in the root of the repository\n"
+    assert stage({}) == told
+
+
 def test_a_file_that_was_damaged_is_written_anew(stage: Stage) -> None:
     stage({})
     (INPUTS / "split.json").write_text("[{")

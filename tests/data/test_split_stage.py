@@ -52,6 +52,13 @@ def test_each_class_to_forget_is_printed_first_with_its_folder_and_images(
     assert json.loads(FORGET.read_text())["names"] == ["10", "2"]
 
 
+def test_a_list_that_is_not_read_is_told(split: Callable[..., str]) -> None:
+    lines = split(forget={"classes": [3], "count": 1}).splitlines()
+    assert lines[1] == (
+        "forget.classes is not read, as forget.scenario is 'random'; to use the list, set that to 'classes'"
+    )
+
+
 def test_images_that_are_no_files_have_no_folder(split: Callable[..., str]) -> None:
     first = split(forget={"scenario": "classes", "classes": [3]}).splitlines()[0]
     assert first == "to forget: '3', at place 3 of the classes from 0: 131 training, 15 validation, 37 test images"

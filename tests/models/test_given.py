@@ -251,7 +251,9 @@ def test_a_head_beside_the_backbone_of_a_lightning_module_is_found(manifest: Man
     taken = given(saved(lightning(module), "last.ckpt"), manifest)
     assert torch.equal(taken.model.fc.weight, head.weight)
     assert torch.equal(taken.model.conv1.weight, module.backbone.conv1.weight)
-    assert any("its head classifier is taken as fc" in note for note in taken.notes)
+    assert taken.notes == [
+        "last.ckpt: weights taken from state_dict.backbone", "last.ckpt: its head classifier is taken as fc"
+    ]  # fmt: skip
 
 
 def timm_checkpoint(model: nn.Module, average: nn.Module | None) -> Path:
@@ -365,6 +367,21 @@ def test_a_head_without_bias_has_a_bias_of_0(small: nn.Module, manifest: Manifes
     taken = given(saved(weights), manifest)
     assert torch.equal(taken.model.fc.bias, torch.zeros(5))
     assert "no bias" in taken.notes[0]
+
+
+def test_a_model_without_its_head_is_refused(small: nn.Module, manifest: Manifest) -> None:
+    weights = {name: value for name, value in small.state_dict().items() if not name.startswith("fc.")}
+    with pytest.raises(
+        InputError, match=r"^original\.checkpoint: own\.pth has no classifier \(fc\.weight\), only what"
+    ):
+        given(saved(weights), manifest)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantised_model_is_refused(small: nn.Module, manifest: Manifest) -> None:
+    quantised = torch.ao.quantization.quantize_dynamic(small)
+    with pytest.raises(InputError, match=r"own\.pth holds quantised weights \(fc\.zero_point\); give the float model"):
+        given(saved(quantised.state_dict()), manifest)
 
 
 def test_a_head_of_two_layers_is_refused(small: nn.Module, manifest: Manifest) -> None:

@@ -1,7 +1,7 @@
 import argparse
 import datetime
 import pickle
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict, deque
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -12,7 +12,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from unlearning.errors import InputError
+from unlearning.errors import InputError, run_stage
 from unlearning.models.weight_file import read_content
 
 
@@ -46,7 +46,13 @@ def test_what_training_scripts_save_beside_weights_is_read() -> None:
         "names": np.array([1, 2], dtype=np.uint8),
         "history": defaultdict(list, {"loss": [1.0, 0.5]}),
         "order": OrderedDict(a=1),
-        "when": datetime.datetime(2024, 5, 6),
+        "when": datetime.datetime(2024, 5, 6, tzinfo=datetime.timezone.utc),
+        "classes": np.array(["cat", "dog"]),
+        "days": np.array(["2024-05-06"], dtype="datetime64[D]"),
+        "shapes": np.array([(1, 2), None], dtype=object),
+        "last losses": deque([0.5, 0.25], maxlen=2),
+        "seen": {1, 2},
+        "counts": Counter("aab"),
     }
     torch.save({"state_dict": {"weight": torch.ones(2)}, **extras}, "last.pt")
     content = read_content(Path("last.pt"))
@@ -54,6 +60,8 @@ def test_what_training_scripts_save_beside_weights_is_read() -> None:
     assert (content["accuracy"], content["epoch"], content["best"]) == (91.5, 3, True)
     assert content["curve"].tolist() == [0, 1, 2]
     assert (content["history"], content["args"].lr) == ({"loss": [1.0, 0.5]}, 0.1)
+    assert (content["when"], content["classes"].tolist()) == (extras["when"], ["cat", "dog"])
+    assert (content["last losses"], content["seen"], content["counts"]["a"]) == ([0.5, 0.25], {1, 2}, 2)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".bin", ".safetensors", ""])
@@ -76,12 +84,15 @@ def test_a_whole_pickled_model_is_refused_with_the_line_that_saves_its_weights(
     assert "holds a whole pickled model" in refusal("whole model.pth")
 
 
-def test_the_line_that_saves_the_weights_of_a_whole_model_works(network: nn.Module) -> None:
-    torch.save(network, "whole model.pth")
+@pytest.mark.parametrize("key", [None, "net"])
+def test_the_line_that_saves_the_weights_of_a_whole_model_works(network: nn.Module, key: str | None) -> None:
+    torch.save(network if key is None else {"epoch": 3, key: network}, "whole model.pth")
     line = refusal("whole model.pth").partition('python -c "')[2].partition('"')[0]
     exec(line, {})
-    saved = read_content(Path("whole model_weights.pt"))
-    assert all(torch.equal(value, saved[key]) for key, value in network.state_dict().items())
+    content = read_content(Path("whole model_weights.pt"))
+    saved = content if key is None else content[key]
+    assert saved.keys() == network.state_dict().keys()
+    assert all(torch.equal(value, saved[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -93,9 +104,27 @@ def test_a_torchscript_archive_is_refused_with_the_line_that_saves_its_weights(n
     assert read_content(Path("scripted_weights.pt")).keys() == network.state_dict().keys()
 
 
-def test_another_class_in_the_file_is_named() -> None:
-    torch.save({"state_dict": {"weight": torch.ones(2)}, "sampler": torch.Generator}, "last.pt")
-    assert "it holds torch._C.Generator, which only running code could read" in refusal("last.pt")
+def test_another_class_in_the_file_is_named_with_the_line_that_saves_the_weights_beside_it() -> None:
+    weights = {"weight": torch.ones(2), "bias": torch.zeros(1)}
+    beside = {"epoch": 3, "optimizer": {"state": {0: {"step": torch.ones(())}}}, "sampler": torch.Generator}
+    Path("run (F1)").mkdir()
+    torch.save({"state_dict": weights, **beside, "best": torch.ones(1)}, "run (F1)/last.ckpt")
+    message = refusal("run (F1)/last.ckpt")
+    assert "it holds torch._C.Generator, which only running code could read" in message
+    exec(message.split('"')[1], {})
+    saved = read_content(Path("run (F1)/last_weights.pt"))
+    assert list(saved) == ["state_dict", "best"]
+    assert all(torch.equal(saved["state_dict"][name], value) for name, value in weights.items())
+
+
+def test_a_line_to_run_is_not_cut_however_long_the_path(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("/".join(["deep" * 12] * 4))
+    folder.mkdir(parents=True)
+    torch.save({"weight": torch.ones(2), "sampler": torch.Generator}, folder / "last.ckpt")
+    with pytest.raises(SystemExit):
+        run_stage(lambda: read_content(folder / "last.ckpt"))
+    exec(capsys.readouterr().err.split('"')[1], {})
+    assert list(read_content(folder / "last_weights.pt")) == ["weight"]
 
 
 def test_plain_weights_in_another_pickle_protocol_are_saved_again_by_the_line() -> None:

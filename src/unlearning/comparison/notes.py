@@ -23,14 +23,17 @@ def missing_notes(raw: dict[str, Any], manifest: Manifest) -> list[str]:
     of_class = raw["test_acc_per_class"]
     unseen = [repr(manifest.classes[label]) for label in manifest.forget_classes if of_class[label] is None]
     if unseen and raw["test_forget_acc"] is not None:
-        notes.append(f"TFA and MIA are without {', '.join(unseen)}: no test image of it that the model has not seen")
+        of_these = "it" if len(unseen) == 1 else "them"
+        notes.append(
+            f"TFA and MIA are without {', '.join(unseen)}: no test image of {of_these} that the model has not seen"
+        )
     return notes
 
 
 def cka_notes(own: Evidence, cfg: CKA) -> list[str]:
     """Return why CKA is left out, where it is."""
     count, least = len(own.shared.test_forget_labels), LEAST[cfg.estimator]
-    return [] if count >= least else [f"cka needs {least} test images to forget ({cfg.estimator}); there is {count}"]
+    return [] if count >= least else [f"cka needs {least} test images to forget ({cfg.estimator}); {count} found"]
 
 
 def idi_notes(information: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
-from unlearning.errors import InputError
+from unlearning.errors import InputError, and_more
 from unlearning.models.backbone import classifier_name, classifier_of
 from unlearning.models.state_dicts import Found, Weights
 
@@ -23,25 +23,32 @@ def adapted(found: Found, model: nn.Module, manifest: Manifest, path: Path, bloc
     path and block (of params.yaml): for messages. Raises InputError for a head of another class list, and for weights
     that are no finite real numbers. What else does not fit is left for `load_exactly` to name.
     """
-    weights = _without_extras(found, model, notes)
-    _name_the_head(weights, found.others, model, manifest, notes)
+    weights = _without_extras(found, model)
+    head = _name_the_head(weights, found.others, model, manifest, notes)
+    left = [key for key in found.others if not key.endswith(NO_WEIGHTS) and key.rpartition(".")[0] != head]
+    if left:
+        notes.append(f"left out, as no part of {found.name or 'the weights'}: {and_more(left)}")
+    _refuse_other_forms(weights, model, path, block)
     _fit_the_head(weights, model, manifest, path, block, notes)
     return _as_float32(weights, model, path, notes)
 
 
-def _without_extras(found: Found, model: nn.Module, notes: list[str]) -> Weights:
+def _without_extras(found: Found, model: nn.Module) -> Weights:
     """Return the weights without what tools left among them; counters that old PyTorch did not save are the model's."""
     own = model.state_dict()
     weights = {key: value for key, value in found.weights.items() if key in own or not key.endswith(NO_WEIGHTS)}
-    left = [key for key in found.others if not key.endswith(NO_WEIGHTS)]
-    if left:
-        notes.append(f"left out, as no part of {found.name or 'the weights'}: {left[0]} and {len(left) - 1} more")
     return {key: value for key, value in own.items() if key.endswith("num_batches_tracked")} | weights
 
 
-def _name_the_head(weights: Weights, others: Weights, model: nn.Module, manifest: Manifest, notes: list[str]) -> None:
-    """Give a classifier of another name the model's, in place: it is the one Linear that is left over."""
+def _name_the_head(
+    weights: Weights, others: Weights, model: nn.Module, manifest: Manifest, notes: list[str]
+) -> str | None:
+    """Give a classifier of another name the model's, in place: it is the one Linear that is left over.
+
+    Returns its name in the file, None where there is none.
+    """
     name, linear, own = classifier_name(model), classifier_of(model), model.state_dict()
+    head = name
     if f"{name}.weight" not in weights:
         everything = {**others, **weights}
         left = {
@@ -51,15 +58,30 @@ def _name_the_head(weights: Weights, others: Weights, model: nn.Module, manifest
         }
         fitting = [key for key, outputs in left.items() if outputs in _allowed_outputs(manifest)] or list(left)
         if len(fitting) != 1:
-            return  # what is missing is named with everything else that does not fit
+            return None  # what is missing is named with everything else that does not fit
+        head = fitting[0]
         for part in ("weight", "bias"):
-            if f"{fitting[0]}.{part}" in everything:
-                weights[f"{name}.{part}"] = everything[f"{fitting[0]}.{part}"]
-                weights.pop(f"{fitting[0]}.{part}", None)
-        notes.append(f"its head {fitting[0]} is taken as {name}")
+            if f"{head}.{part}" in everything:
+                weights[f"{name}.{part}"] = everything[f"{head}.{part}"]
+                weights.pop(f"{head}.{part}", None)
+        notes.append(f"its head {head} is taken as {name}")
     if f"{name}.bias" not in weights and linear.bias is not None:
         weights[f"{name}.bias"] = weights[f"{name}.weight"].new_zeros(len(weights[f"{name}.weight"]))
         notes.append("its head has no bias, which is a bias of 0")
+    return head
+
+
+def _refuse_other_forms(weights: Weights, model: nn.Module, path: Path, block: str) -> None:
+    """Refuse what is this architecture in a form that cannot be used: without its head, or quantised."""
+    name, own = classifier_name(model), set(model.state_dict())
+    zero = next((key for key in sorted(weights) if key.endswith(".zero_point")), None)
+    if zero:
+        raise InputError(f"{block}.checkpoint: {path} holds quantised weights ({zero}); give the float model")
+    if own - set(weights) == {key for key in own if key.startswith(f"{name}.")} and not set(weights) - own:
+        raise InputError(
+            f"{block}.checkpoint: {path} has no classifier ({name}.weight), only what comes before it; give the whole "
+            "model, or give the file as model.pretrained to train a new head on it"
+        )
 
 
 def _kept(manifest: Manifest) -> list[int]:

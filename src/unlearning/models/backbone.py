@@ -8,7 +8,7 @@ import timm
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
-from unlearning.errors import InputError, did_you_mean
+from unlearning.errors import InputError, and_more, did_you_mean
 from unlearning.models.state_dicts import Weights, find_weights
 from unlearning.models.weight_file import read_content
 from unlearning.params import Model
@@ -103,8 +103,8 @@ def load_pretrained(model: nn.Module, path: Path) -> None:
     wrong = [key for key in unmatched if not key.startswith(replaceable) and "num_batches_tracked" not in key]
     if wrong:
         raise InputError(
-            f"{path} (model.pretrained) does not fit {type(model).__name__}: no match for {wrong[0]} and "
-            f"{len(wrong) - 1} more; give weights of the same architecture"
+            f"{path} (model.pretrained) does not fit {type(model).__name__}: no match for "
+            f"{and_more(wrong)}; give weights of the same architecture"
         )
     model.load_state_dict(fitting, strict=False)
 
@@ -118,12 +118,12 @@ def load_exactly(model: nn.Module, weights: dict[str, Tensor], path: Path) -> No
         if key not in own or key not in weights or own[key].shape != weights[key].shape
     )
     if wrong:
-        key = wrong[0]
+        key, more = wrong[0], f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
         found = tuple(weights[key].shape) if key in weights else "nothing"
         expected = tuple(own[key].shape) if key in own else "nothing"
         raise InputError(
-            f"{path} is a checkpoint of another architecture or class list: {key} has {found}, expected {expected}, "
-            f"and {len(wrong) - 1} more differ; check model.name, model.kwargs and model.small_stem"
+            f"{path} is a checkpoint of another architecture or class list: {key} has {found}, expected {expected}"
+            f"{more}; check model.name, model.kwargs and model.small_stem"
         )
     model.load_state_dict(weights)
 

@@ -33,6 +33,13 @@ NO_WEIGHTS = {
 ZIP, BROKEN_OFF = b"PK\x03\x04", "is a download that broke off"
 AGAIN = "copy or download it again"
 LOADED = "torch.load(F, map_location='cpu', weights_only=False)"  # F: the file
+# Of a content c, for the line that saves it again: the weights of the model that it is, or of those in it ...
+MODELS = (
+    "c.state_dict() if hasattr(c, 'state_dict') else "
+    "{k: v.state_dict() for k, v in c.items() if hasattr(v, 'state_dict')}"
+)
+# ... and the tensors in it, or the dictionaries of tensors.
+TENSORS = "{k: v for k, v in c.items() if t(v) or isinstance(v, dict) and any(map(t, v.values()))}"
 
 
 def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
@@ -52,16 +59,21 @@ def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
         )
         for name in names
     ]
-    numbers = {type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?"}
-    times = [datetime.datetime, datetime.date, datetime.timedelta]
+    kinds_of_array = {type(np.dtype(code)) for code in np.typecodes["All"]}  # numbers, text, times, objects
+    times = [datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone]
     values = [argparse.Namespace, types.SimpleNamespace, list, dict, int, float, str, tuple]
-    dictionaries = [(_without_default, "collections.defaultdict")]
-    return [*values, *dictionaries, *times, np.ndarray, np.dtype, *numbers, *arrays, *paths]  # type: ignore[list-item]
+    containers = [(_without_default, "collections.defaultdict"), (_without_bound, "collections.deque")]
+    return [*values, *containers, *times, np.ndarray, np.dtype, *kinds_of_array, *arrays, *paths]  # type: ignore[list-item]
 
 
 def _without_default(*_: object) -> "OrderedDict[Any, Any]":
     """Make what a defaultdict is read as: torch fills no other dictionaries than its own choice."""
     return OrderedDict()
+
+
+def _without_bound(*_: object) -> list[Any]:
+    """Make what a deque is read as: torch fills no other sequences than lists."""
+    return []
 
 
 def read_content(path: Path) -> Any:
@@ -124,16 +136,17 @@ def _cause(path: Path, error: Exception) -> str:
     message = " ".join(str(error).split())
     if "TorchScript" in message:
         return f"is a TorchScript archive, which is code; {_saved_again(path, 'torch.jit.load(F).state_dict()')}"
-    refused = re.search(r"GLOBAL (\S+)", message)
+    refused = re.search(r"GLOBAL (\S+)|but got <class '([^']+)'>", message)
+    name = refused and (refused[1] or refused[2])
     if any(name.startswith("torch.nn.modules.") for name in _classes_named(path)):
         return (
-            f"holds a whole pickled model{f' ({refused[1]})' if refused else ''}, which only running code could read; "
-            f"{_saved_again(path, f'{LOADED}.state_dict()')} (a model in a dictionary: ['model'].state_dict())"
+            f"holds a whole pickled model{f' ({name})' if name else ''}, which only running code could read; "
+            f"{_saved_again(path, MODELS, before=f'c = {LOADED}; ')}"
         )
-    if refused:
+    if name:
         return (
-            f"cannot be read as a checkpoint: it holds {refused[1]}, which only running code could read, and none in "
-            "it is run; save the model's state_dict() alone"
+            f"cannot be read as a checkpoint: it holds {name}, which only running code could read, and none in "
+            f"it is run; {_saved_again(path, TENSORS, before=f't, c = torch.is_tensor, {LOADED}; ')}"
         )
     if isinstance(error, EOFError) or "EOF" in message or "truncated" in message:
         return f"{BROKEN_OFF}: its end is missing; {AGAIN}"
@@ -143,10 +156,10 @@ def _cause(path: Path, error: Exception) -> str:
     return f"cannot be read as a checkpoint ({type(error).__name__}: {reason[:150]}); {AGAIN}"
 
 
-def _saved_again(path: Path, loaded: str) -> str:
-    target = path.with_name(f"{path.stem}_weights.pt")
-    line = f"import torch; torch.save({loaded.replace('(F', f'({str(path)!r}', 1)}, {str(target)!r})"
-    return f'if you trust it, run: python -c "{line}"'
+def _saved_again(path: Path, saved: str, before: str = "") -> str:
+    """Return the line that saves again what can be read; the path, which can be long, stands in it once."""
+    code = f"{before}torch.save({saved}, f + '_weights.pt')".replace("(F", f"(f + {path.suffix!r}", 1)
+    return f'if you trust it, run: python -c "import torch; f = {str(path.with_suffix(""))!r}; {code}"'
 
 
 def _classes_named(path: Path) -> list[str]:

@@ -39,6 +39,16 @@ def repeated_classes(forget: Forget, classes: list[str]) -> list[str]:
     return [f"{where}: {classes[label]!r} is named {n} times" for label, n in sorted(counts.items()) if n > 1]
 
 
+def unread_lists(forget: Forget) -> list[str]:
+    """Return a sentence for each list of classes that is given, but not read by the scenario."""
+    lists = {"classes": forget.classes, "file": forget.file}
+    return [
+        f"forget.{name} is not read, as forget.scenario is {forget.scenario!r}; to use the list, set that to {name!r}"
+        for name, given in lists.items()
+        if given and name != forget.scenario
+    ]
+
+
 def _chosen(forget: Forget, classes: list[str]) -> list[int]:
     if forget.scenario not in SCENARIOS:
         hint = did_you_mean(forget.scenario, list(SCENARIOS))
