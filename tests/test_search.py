@@ -201,7 +201,8 @@ def test_other_images_in_a_surrogate_folder_are_another_search(
 ) -> None:
     folder = tmp_path / "other images"
     folder.mkdir()
-    Image.new("L", (12, 12), 90).save(folder / "a.png")
+    for number in range(4):
+        Image.new("L", (12, 12), 60 * number).save(folder / f"{number}.png")
 
     def searched() -> list[dict[str, str]]:
         return run_search(methods=("scar",), argument="scar", trials=1, own={"surrogate": str(folder)})
@@ -209,7 +210,7 @@ def test_other_images_in_a_surrogate_folder_are_another_search(
     rows = searched()
     monkeypatch.setattr(search, "run_once", None)
     assert searched() == rows
-    Image.new("L", (12, 12), 200).save(folder / "b.png")
+    Image.new("L", (12, 12), 200).save(folder / "another.png")
     with pytest.raises(TypeError):
         searched()
 

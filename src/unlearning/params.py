@@ -64,6 +64,13 @@ class Data(Block):
             raise ValueError("each side should be at least image_size, which is cut out of its middle")
         return sides
 
+    @field_validator("mean", "std")
+    @classmethod
+    def _of_pixels_up_to_1(cls, values: list[float] | None) -> list[float] | None:
+        if any(abs(value) > 1 for value in values or ()):
+            raise ValueError("these are of pixels in 0..1; divide what is of pixels in 0..255 by 255")
+        return values
+
 
 class Forget(Block):
     scenario: str

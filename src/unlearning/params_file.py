@@ -114,6 +114,9 @@ def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
         return f"{key}: unknown key{did_you_mean(str(problem['loc'][-1]), siblings)}"
     if what == "missing":
         return f"{key}: this key is missing"
+    either = any(map(_is_alternative, problem["loc"]))  # a list or one value alone: that it is no list is half of it
+    if what == "list_type" and isinstance(given, str | int | float) and not either:
+        return f"{key}: a list was expected; write [{_Shown().repr(given)}]"
     if isinstance(given, str) and _is_number(given, what):
         return f"{key}: {_Shown().repr(given)} is text, a number was expected; write it without quotes"
     if what == "bool_type" and isinstance(given, str) and given in BOOLEANS:

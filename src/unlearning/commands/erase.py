@@ -11,7 +11,7 @@ import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("method", help="a row of `methods`")
+    parser.add_argument("method", help="its name: a block of params.yaml with its parameters")
 
 
 def run(options: argparse.Namespace) -> None:
