@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro search erase test lint clean
+.PHONY: repro search erase purge test lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -28,6 +28,10 @@ erase: .venv/installed
 	@dvc repro train@original
 	@python -m unlearning estimate
 	dvc repro
+
+# where copies of the erased images and of the original remain; e.g. make purge WHAT="--images --original --yes" removes them
+purge: .venv/installed
+	@python -m unlearning purge $(WHAT)
 
 test: .venv/installed
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

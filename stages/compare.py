@@ -27,6 +27,7 @@ from unlearning.params_file import load_params
 from unlearning.splitting.classes import class_id
 
 NO_PICTURE = "There is no test image of a class to forget."
+NO_QUERY = "figures.queries: 0: no picture is asked for."
 
 
 def main() -> None:
@@ -106,14 +107,17 @@ def draw_pictures(params: Params, manifest: Manifest) -> None:
     if cfg.forget_class is not None:
         wished = class_id(cfg.forget_class, manifest.classes, "figures.forget_class")
         first = wished if wished in pictured else first
-    queries = choose_queries(sample.test_labels, manifest.forget_classes, first, cfg.queries, cfg.seed)
     write_atomically(
         Path("plots/tsne.png"), lambda path: draw_tsne(shown, sample.test_labels, first, manifest, cfg.seed, path)
     )
+    if cfg.queries == 0:
+        write_atomically(Path("plots/retrieval.png"), lambda path: save_text(NO_QUERY, path))
+        return
+    queries = choose_queries(sample.test_labels, manifest.forget_classes, first, cfg.queries, cfg.seed)
     write_atomically(
         Path("plots/retrieval.png"),
         lambda path: draw_retrieval(
-            shown, sample.test_labels, sample.test_positions, queries, cfg.neighbours, manifest, path
+            shown, sample.test_labels, sample.test_positions, queries, cfg.neighbours, manifest, cfg.photos, path
         ),
     )
 

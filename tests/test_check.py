@@ -96,6 +96,10 @@ def test_the_repositorys_own_file_passes(checked: Callable[[dict[str, Any]], Non
         ({"forget.scenario": "file", "forget.file": "absent.txt"}, "forget.file: cannot read absent.txt"),
         ({"original.checkpoint": "mine.pt"}, "original.checkpoint: no file mine.pt; it was looked for in /"),
         ({"retrained.checkpoint": ["a", "b", "c"]}, "retrained.checkpoint: no file a; "),
+        (
+            {"audit": {"vendor": {"checkpoint": "v.pt"}}},
+            "audit.vendor.checkpoint: no file v.pt; it was",
+        ),
         ({"model.pretrained": "weights.pt"}, "model.pretrained: no file weights.pt; it was looked for in /"),
     ],
 )

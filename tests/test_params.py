@@ -92,6 +92,40 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(
     assert refusal(edited({key: 1.0})) == f"{key}: unknown key (did you mean {nearest!r}?)"
 
 
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [
+        ("ec", {"checkpoint": "a"}, "audit: 'ec' is the name of another row or of a method; choose a name of its own"),
+        ("retrained", {"checkpoint": "a"}, "audit: 'retrained' is the name of another row"),
+        (ANOTHER, {"checkpoint": "a"}, f"audit: '{ANOTHER}' is the name of another row"),
+        ("ec_modules", {"checkpoint": "a"}, "audit: 'ec_modules' is the name of another row"),
+        ("a/b", {"checkpoint": "a"}, "audit: 'a/b' becomes the name of files; use letters, digits, _ and - alone"),
+        ("v", {}, "audit.v.checkpoint: this key is missing"),
+        ("v", {"checkpoint": None}, "audit.v.checkpoint: "),
+        ("v", {"checkpoint": "a", "sha": "0"}, "audit.v.sha: unknown key (did you mean 'sha256'?)"),
+        ("v", {"checkpoint": "a", "sha256": ["0", "1"]}, "audit.v: sha256: give one for each file of checkpoint"),
+        ("v", {"checkpoint": ["a", "b"]}, "audit.v.checkpoint: 2 files for 3 seeds; give one for each, or one for all"),
+    ],
+)
+def test_an_audited_model_that_cannot_be_a_row_is_named(
+    edited: Callable[..., Path], name: str, entry: dict[str, Any], message: str
+) -> None:
+    assert refusal(edited({"audit": {name: entry}})).startswith(message)
+
+
+def test_audited_models_are_rows_after_the_methods_and_can_be_drawn_and_be_the_headline(
+    edited: Callable[..., Path],
+) -> None:
+    audit = {"vendor-1": {"checkpoint": "a"}, "other": {"checkpoint": ["a", "b", "c"], "sha256": ["0", "1", "2"]}}
+    params = load_params(edited({"audit": audit, "headline": "other", "figures.models": ["vendor-1"]}))
+    assert rows_of(params)[-3:] == [list(params.methods)[-1], *params.audit]
+
+
+def test_no_query_asks_for_no_picture_and_fewer_than_none_are_refused(edited: Callable[..., Path]) -> None:
+    assert load_params(edited({"figures.queries": 0})).figures.queries == 0
+    assert "figures.queries: Input should be greater than or equal to 0" in refusal(edited({"figures.queries": -1}))
+
+
 def test_an_unknown_key_unlike_any_known_one_gets_no_suggestion(edited: Callable[..., Path]) -> None:
     assert refusal(edited({"train.xyzzy": 1})) == "train.xyzzy: unknown key"
 
@@ -357,3 +391,14 @@ def test_the_file_is_written_as_dvc_writes_it(tmp_path: Path) -> None:
     with modify_yaml(path):
         pass
     assert path.read_text() == ORIGINAL
+
+
+def test_an_audit_set_on_the_command_line_is_taken_and_taken_out_again(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(ORIGINAL)
+    with modify_yaml(path) as values:
+        values["audit"]["vendor"] = {"checkpoint": "a.pt"}
+    assert load_params(path).audit["vendor"].files == [Path("a.pt")]
+    with modify_yaml(path) as values:
+        del values["audit"]["vendor"]
+    assert load_params(path) == load_params(REPOSITORY / "params.yaml")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -197,6 +198,35 @@ def test_a_downstream_set_runs_its_transfer_and_the_comparison_alone(clone: Clon
 
 def stage_of(model: str) -> str:
     return "transfer" if model in METHODS else "transfer_reference"
+
+
+def test_models_made_elsewhere_are_rows_and_the_references_audited_are_what_they_are(
+    clone: Clone, tmp_path: Path
+) -> None:
+    files = {name: [tmp_path / f"{name}{seed}.safetensors" for seed in (0, 1)] for name in ("original", "retrained")}
+    for name, of_seeds in files.items():
+        for seed, file in enumerate(of_seeds):
+            file.write_bytes((clone.folder / f"models/{name}/{seed}.safetensors").read_bytes())
+    entries = {f"its_{name}": {"checkpoint": [str(file) for file in of_seeds]} for name, of_seeds in files.items()}
+    clone.set_params({"audit": entries})
+    run = stages_run(clone.dvc("repro"))
+    own = [f"{stage}@{name}" for stage in ("audit", "evaluate_audited") for name in entries]
+    assert sorted(run) == sorted([*own, "compare"])
+    for name in files:
+        numbers = [json.loads(clone.read(f"metrics/details/{row}.json")) for row in (name, f"its_{name}")]
+        assert [without_cost(one) for one in numbers] == [without_cost(numbers[0])] * 2
+    table = clone.read("metrics/report.md")
+    assert table.index("| head_distill (control) |") < table.index("| its_original (audited) |")
+    assert stages_run(clone.dvc("repro")) == []
+    files["original"][1].write_bytes(files["retrained"][1].read_bytes())
+    assert stages_run(clone.dvc("repro")) == ["audit@its_original", "evaluate_audited@its_original", "compare"]
+
+
+def without_cost(details: Any) -> Any:
+    """Return the numbers without those of the training, which nobody knows of a model made elsewhere."""
+    if not isinstance(details, dict):
+        return details
+    return {key: without_cost(value) for key, value in details.items() if key not in ("cost", "seconds")}
 
 
 def test_a_downstream_set_that_is_not_there_is_one_clear_line(clone: Clone) -> None:

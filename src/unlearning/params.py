@@ -4,6 +4,7 @@ Values live in params.yaml alone: no default is repeated here. `params_file` rea
 """
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -107,6 +108,14 @@ class Reference(Block):
     def file_for(self, repetition: int) -> tuple[str | None, str | None]:
         """Return path and hash for the seed that stands at place `repetition` of `seeds:`."""
         return _item(self.checkpoint, repetition), _item(self.sha256, repetition)
+
+
+class Audited(Reference):
+    """A model made elsewhere, as a row of the table; only its file must be given."""
+
+    checkpoint: Text | list[Text]
+    sha256: str | list[str] | None = None
+    checkpoint_key: str | None = None
 
 
 def _listed(given: str | list[str] | None) -> list[str]:
@@ -261,8 +270,9 @@ class RMIA(Block):
 class Figures(Block):
     models: list[str]
     forget_class: int | str | None
-    queries: Times
+    queries: Annotated[int, Field(ge=0, le=100_000)]
     neighbours: Times
+    photos: bool
     seed: int
 
 
@@ -337,6 +347,7 @@ class Params(Block):
     train: Train
     pretrain_ec: PretrainEC
     methods: dict[str, Start]
+    audit: dict[str, Audited]
     headline: str
     evaluate: Evaluate
     linear_probe: LinearProbe
@@ -382,6 +393,16 @@ class Params(Block):
                 raise ValueError(f"no file src/unlearning/methods/{name}.py{hint}")
         return methods
 
+    @field_validator("audit")
+    @classmethod
+    def _audited_names_are_their_own(cls, audit: dict[str, Audited]) -> dict[str, Audited]:
+        for name in audit:
+            if not re.fullmatch(AUDITED_NAME, name):
+                raise ValueError(f"{name!r} becomes the name of files; use letters, digits, _ and - alone")
+            if not is_audited(name):
+                raise ValueError(f"{name!r} is the name of another row or of a method; choose a name of its own")
+        return audit
+
     @field_validator("downstream")
     @classmethod
     def _downstream_names_differ(cls, sets: list[DownstreamSet]) -> list[DownstreamSet]:
@@ -399,8 +420,8 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _a_checkpoint_for_each_seed(self) -> "Params":
-        for key, reference in (("original", self.original), ("retrained", self.retrained)):
-            given = reference.checkpoint
+        for key, one in self.given.items():
+            given = one.checkpoint
             if isinstance(given, list) and len(given) != len(self.seeds):
                 counts = f"{len(given)} files for {len(self.seeds)} seeds"
                 raise ValueError(f"{key}.checkpoint: {counts}; give one for each, or one for all")
@@ -408,13 +429,19 @@ class Params(Block):
 
     @model_validator(mode="after")
     def _named_models_are_rows(self) -> "Params":
-        rows = [*self.references, *self.methods]
+        rows = [*self.references, *self.methods, *self.audit]
         named = [("headline", self.headline), *(("figures.models", name) for name in self.figures.models)]
         for key, name in named:
             if name not in rows:
                 hint = did_you_mean(name, rows)
                 raise ValueError(f"{key}: {name!r} is none of the models {', '.join(rows)}{hint}")
         return self
+
+    @property
+    def given(self) -> dict[str, Reference]:
+        """Return every block that can name files of trained models, by its key."""
+        audited = {f"audit.{name}": one for name, one in self.audit.items()}
+        return {"original": self.original, "retrained": self.retrained, **audited}
 
 
 KNOWS = {  # what training a reference depends on
@@ -425,12 +452,19 @@ KNOWS = {  # what training a reference depends on
 REFERENCES = tuple(KNOWS)
 ANOTHER = "another_retrained"  # the row of the noise floor: the next seed's retrained model beside this seed's
 CONTROLS = ("head_distill", "fresh_head")  # methods that leave the original's backbone as it is: to test the scores by
+EC_MODULES = "ec_modules"  # lies among the models, and is no row
+AUDITED_NAME = "[A-Za-z0-9_][A-Za-z0-9_-]*"  # of a stage of DVC, and of files
 
 
 def rows_of(params: Params) -> list[str]:
     """Return the models of the table in its order; the noise floor needs a retrained model and two seeds."""
     floor = [ANOTHER] if "retrained" in params.references and len(params.seeds) > 1 else []
-    return [*params.references, *floor, *params.methods]
+    return [*params.references, *floor, *params.methods, *params.audit]
+
+
+def is_audited(name: str) -> bool:
+    """Return whether a row of this name was made elsewhere: it is neither a reference nor a method."""
+    return name not in (*REFERENCES, ANOTHER, EC_MODULES, *known_methods())
 
 
 def known_methods() -> list[str]:

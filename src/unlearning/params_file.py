@@ -136,8 +136,9 @@ def _block_at(kind: type[Block], location: tuple[str | int, ...]) -> type[BaseMo
         if isinstance(part, int):  # an item of a list: its block was found with the list
             continue
         field = block.model_fields.get(part)
-        annotation = field.annotation if field else Start
-        kinds = [annotation, *get_args(annotation)]
+        if field is None:  # a key of a mapping, whose block was found with the mapping
+            continue
+        kinds = [field.annotation, *get_args(field.annotation)]
         block = next((one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)), Start)
     return block
 

@@ -18,7 +18,7 @@ from unlearning.errors import InputError, did_you_mean
 from unlearning.files import write_atomically
 
 SCENARIOS = Path("scenarios")
-REPLACED_WHOLE = ("model.kwargs", "references", "methods")  # mappings whose keys are the user's own
+REPLACED_WHOLE = ("model.kwargs", "references", "methods", "audit")  # mappings whose keys are the user's own
 
 
 def known_scenarios() -> list[str]:

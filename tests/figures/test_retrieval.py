@@ -55,10 +55,10 @@ def test_figure_has_a_row_a_query_and_model_and_frames_that_tell_agreement(
 ) -> None:
     features = {name: torch.randn(48, 6, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("ab")}
     features = {"original": features["a"], "retrained": features["b"], "cu": features["b"]}
-    draw_retrieval(features, labels, torch.arange(48), [1, 4], 5, manifest, tmp_path / "two")
-    draw_retrieval(features, labels, torch.arange(48), [1], 5, manifest, tmp_path / "one")
+    draw_retrieval(features, labels, torch.arange(48), [1, 4], 5, manifest, True, tmp_path / "two")
+    draw_retrieval(features, labels, torch.arange(48), [1], 5, manifest, True, tmp_path / "one")
     disagreeing = features | {"cu": features["original"]}
-    draw_retrieval(disagreeing, labels, torch.arange(48), [1], 5, manifest, tmp_path / "other")
+    draw_retrieval(disagreeing, labels, torch.arange(48), [1], 5, manifest, True, tmp_path / "other")
     two, one, other = (Image.open(tmp_path / name).convert("RGB") for name in ("two", "one", "other"))
     assert two.size[1] > 1.5 * one.size[1]
     blue = (0x00, 0x72, 0xB2)
@@ -68,5 +68,20 @@ def test_figure_has_a_row_a_query_and_model_and_frames_that_tell_agreement(
 
 def test_fewer_images_than_neighbours_leave_cells_empty(manifest: Manifest, labels: Tensor, tmp_path: Path) -> None:
     features = {name: torch.randn(4, 3) for name in ("original", "retrained")}
-    draw_retrieval(features, labels[:4], torch.arange(4), [1], 5, manifest, tmp_path / "few")
+    draw_retrieval(features, labels[:4], torch.arange(4), [1], 5, manifest, True, tmp_path / "few")
     assert Image.open(tmp_path / "few").format == "PNG"
+
+
+def test_photos_are_shown_only_when_asked_for_and_drawings_always(
+    manifest: Manifest, labels: Tensor, tmp_path: Path
+) -> None:
+    features = {name: torch.randn(48, 6, generator=torch.Generator().manual_seed(1)) for name in ("original", "cu")}
+    marked = replace(manifest, source="image_folder")
+    np.save("data/split/test.npy", np.full((48, 1, 8, 8), 77, dtype=np.uint8))
+
+    def shown(source: str, photos: bool) -> bool:
+        path = tmp_path / "figure.png"
+        draw_retrieval(features, labels, torch.arange(48), [1, 4], 5, replace(marked, source=source), photos, path)
+        return bool((np.asarray(Image.open(path).convert("RGB")) == 77).all(axis=2).sum() > 1000)
+
+    assert [shown("image_folder", False), shown("image_folder", True), shown("digits", False)] == [False, True, True]

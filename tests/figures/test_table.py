@@ -45,7 +45,8 @@ def cells(table: str) -> dict[str, dict[str, str]]:
 
 def bold(table: str, heading: str) -> set[str]:
     """Return the rows whose cell in a column is bold."""
-    return {name for name, row in cells(table).items() if row[heading].startswith("**")}
+    rows = cells(table).items()
+    return {name.removesuffix(" (audited)") for name, row in rows if row[heading].startswith("**")}
 
 
 def test_references_are_italic_controls_named_missing_values_a_dash_and_empty_columns_left_out() -> None:
@@ -55,6 +56,7 @@ def test_references_are_italic_controls_named_missing_values_a_dash_and_empty_co
         ANOTHER: {"a": None},
         CONTROLS[0]: {"b": "2"},
         "cu": {"a": "3", "b": "**4**", "c": None},
+        "vendor": {"a": "5"},
     }
     assert markdown_table(rows, columns) == (
         "| model | A | B |\n"
@@ -63,6 +65,7 @@ def test_references_are_italic_controls_named_missing_values_a_dash_and_empty_co
         f"| *{ANOTHER}* | – | – |\n"
         f"| {CONTROLS[0]} (control) | – | 2 |\n"
         "| cu | 3 | **4** |\n"
+        "| vendor (audited) | 5 | – |\n"
     )
 
 

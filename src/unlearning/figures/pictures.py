@@ -6,6 +6,16 @@ import numpy as np
 
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
 
+DRAWINGS = ("digits",)  # sources whose images are no photos, but drawings that anyone may see
+NO_PICTURE = np.full((1, 1, 3), 225, dtype=np.uint8)  # a grey square
+
+
+def pictures_or_none(manifest: Manifest, positions: list[int], photos: bool) -> list[np.ndarray]:
+    """Return test images as `test_pictures` does, or grey squares where they are photos and none may be shown."""
+    if photos or manifest.source in DRAWINGS:
+        return test_pictures(manifest, positions)
+    return [NO_PICTURE] * len(positions)
+
 
 def test_pictures(manifest: Manifest, positions: list[int]) -> list[np.ndarray]:
     """Return test images as uint8 (H, W, 3), from the split's pixels or, at the model's size, from the files."""

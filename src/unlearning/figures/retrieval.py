@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.data.manifest import Manifest
-from unlearning.figures.pictures import test_pictures
+from unlearning.figures.pictures import DRAWINGS, pictures_or_none
 from unlearning.figures.style import BLUE, VERMILION, save
 from unlearning.seeds import derive_seed
 
@@ -19,7 +19,8 @@ Features = dict[str, Tensor]  # model: (n, d), of the same test samples
 INCH = 0.62  # of a cell; everything below is in cells
 SIDE = 0.92  # of a picture
 ROW, GAP = 1.22, 0.25  # height of a row with its names; space between queries and after the query's picture
-TITLE = "Nearest test images by cosine of the penultimate features\n"
+TITLE = "Nearest test images by cosine of the penultimate features{note}\n"
+NOT_SHOWN = " (figures.photos: false, names alone)"
 FRAMES = "solid blue: the {gold} model retrieves it too; dashed red: it does not"
 LEFT, TOP = 1.5, 0.9  # room for the models' names, and for the title
 
@@ -31,12 +32,14 @@ def draw_retrieval(
     queries: list[int],
     neighbours: int,
     manifest: Manifest,
+    photos: bool,
     path: Path,
 ) -> None:
     """Draw a block a query into a PNG: a row a model with the query and its nearest test images, named by class.
 
     labels and positions (within the test split): int64 (n,); queries: numbers of samples among the n. A solid blue
     frame marks what the retrained model (without one: the original) retrieves too, a dashed red one what it does not.
+    photos: whether photos may be shown; names of classes stand alone otherwise.
     """
     reference = "retrained" if "retrained" in features else "original"
     width = LEFT + neighbours + 1 + 2 * GAP
@@ -44,13 +47,14 @@ def draw_retrieval(
     figure = Figure(figsize=(INCH * width, INCH * height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    axes.text(width / 2, 0.1, TITLE + FRAMES.format(gold=reference), fontsize=8, ha="center", va="top")
+    title = TITLE.format(note="" if photos or manifest.source in DRAWINGS else NOT_SHOWN)
+    axes.text(width / 2, 0.1, title + FRAMES.format(gold=reference), fontsize=8, ha="center", va="top")
     top = TOP
     for query in queries:
         gold = set(nearest(features[reference], query, neighbours))
         for model, values in features.items():
             found = nearest(values, query, neighbours)
-            pictures = test_pictures(manifest, positions[[query, *found]].tolist())
+            pictures = pictures_or_none(manifest, positions[[query, *found]].tolist(), photos)
             axes.text(LEFT - 0.15, top + 0.5, model, fontsize=8, ha="right", va="center")
             for cell, (sample, picture) in enumerate(zip([query, *found], pictures, strict=True)):
                 left = LEFT + cell + (GAP if cell else 0)

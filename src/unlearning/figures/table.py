@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from unlearning.over_seeds import Summary, best_of, competitors, flat, gold_of, utility_of
-from unlearning.params import ANOTHER, CONTROLS, REFERENCES
+from unlearning.params import ANOTHER, CONTROLS, REFERENCES, is_audited
 
 Better = Literal["low", "high", "zero"]
 UNSURE, COLLAPSED = "†", "‡"
@@ -216,6 +216,8 @@ def _text(mean: float | None, std: float | None, column: Column) -> str | None:
 def _label(name: str) -> str:
     if name in CONTROLS:
         return f"{name} (control)"
+    if is_audited(name):
+        return f"{name} (audited)"
     return f"*{name}*" if name in (*REFERENCES, ANOTHER) else name
 
 

@@ -1,0 +1,79 @@
+"""Taking a user's file as a model of the pipeline: as the original, as the retrained model, or as a row to audit.
+
+`models.given` reads the file; here it becomes the outputs of a stage, a checkpoint a seed, and says how well it knows
+the classes.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearning.data.manifest import MANIFEST, Manifest, load_manifest
+from unlearning.engine.launch import Launch, launch
+from unlearning.engine.outputs import Outputs
+from unlearning.engine.repetitions import Needs, repeat
+from unlearning.engine.resume import ResumeState
+from unlearning.models.backbone import architecture
+from unlearning.models.checkpoint import Checkpoint, new_header
+from unlearning.models.first_look import doubts, look, measured_normalisation, report
+from unlearning.models.given import Given, GivenFile, load_given
+from unlearning.params import Params, Reference
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a given file is taken as."""
+
+    name: str  # of the model, and so of its files
+    stage: str  # that takes it, for the header
+    block: str  # of params.yaml, for messages
+    manifest: Manifest  # without classes to forget where the model must not depend on them
+    knows_forget: bool  # whether it should know them: the original, and no other
+
+
+def take(role: Role, given: Reference, params: Params) -> None:
+    """Write a file's model as a checkpoint a seed, with an empty cost; each file is introduced once.
+
+    Raises InputError, naming the key, for a file that is not there, cannot be read, or does not fit.
+    """
+    manifest, outputs, where = role.manifest, Outputs(role.name), launch(params.precision)
+    shape = architecture(params.model, manifest)
+    files = {seed: GivenFile.of(given, number, role.block) for number, seed in enumerate(params.seeds)}
+    seen: set[Path] = set()
+
+    def needs(seed: int) -> Needs:
+        file = files[seed]
+        identity = {
+            "model": params.model.model_dump(),
+            "sha256": file.sha256,
+            "checkpoint_key": file.checkpoint_key,
+            "forget": manifest.forget_classes,  # are in the header, and decide which outputs the file may lack
+        }
+        return Needs(identity, [MANIFEST, file.path])
+
+    def work(seed: int, folder: Path, resume: ResumeState) -> None:  # noqa: ARG001 - nothing to go on from
+        file = files[seed]
+        taken = load_given(file, shape, manifest)
+        if not where.main:
+            return
+        if file.path not in seen:
+            introduce(taken, file, role, params, where)
+            seen.add(file.path)
+        header = new_header(shape, manifest, role.stage, {}, taken.source)
+        outputs.write(folder, Checkpoint(header, taken.model, None), run=None)
+
+    folders = repeat(role.stage, params.seeds, where, needs, work)
+    if where.main:
+        outputs.collect(folders)
+
+
+def introduce(taken: Given, file: GivenFile, role: Role, params: Params, where: Launch) -> None:
+    """Print what was made of the file and how well the model knows the classes, with what is doubtful about it."""
+    manifest = load_manifest()  # for what is printed alone: the original does not depend on what is to be forgotten
+    answers = look(taken.model, manifest, where, params.data.workers)
+    print(*taken.notes, report(answers, manifest, f"{role.block}, {file.path}"), sep="\n")
+    warnings = doubts(answers, manifest, role.knows_forget)
+    if not taken.normalised:
+        warnings += measured_normalisation(params, manifest)
+    for warning in warnings:
+        print(f"warning: {role.block}.checkpoint: {file.path}: {warning}", file=sys.stderr)
