@@ -149,8 +149,8 @@ def test_mean_and_standard_deviation_are_those_of_the_pixels(make_data: MakeData
 
 def test_given_mean_and_standard_deviation_are_used(make_data: MakeData) -> None:
     pixels = torch.zeros(2, 3, 8, 8, dtype=torch.uint8)
-    given = make_data(mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
-    assert normalisation(pixels, given) == ([0.1, 0.2, 0.3], [1.0, 2.0, 3.0])
+    given = make_data(mean=[0.1, 0.2, 0.3], std=[1.0, 0.5, 0.25])
+    assert normalisation(pixels, given) == ([0.1, 0.2, 0.3], [1.0, 0.5, 0.25])
 
 
 @pytest.mark.parametrize("key", ["mean", "std"])
