@@ -34,6 +34,7 @@ purge: .venv/installed
 	@python -m unlearning purge $(WHAT)
 
 test: .venv/installed
+	@command -v chromium > /dev/null || echo "chromium is missing: what looks at metrics/report.html is skipped (Debian: apt-get install chromium)"
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed

@@ -12,7 +12,7 @@ from unlearning.comparison.model import compare_model
 from unlearning.comparison.yardstick import alike, yardstick
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.errors import InputError, run_stage
-from unlearning.evaluation.shared import load_shared
+from unlearning.evaluation.shared import Shared, load_shared
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.per_class import write_per_class
 from unlearning.figures.relearn import draw_prototypes, draw_relearning
@@ -22,6 +22,9 @@ from unlearning.figures.style import save_text
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
 from unlearning.over_seeds import Summary, summarise, worst_hurt
+from unlearning.page.content import content
+from unlearning.page.gallery import gallery
+from unlearning.page.render import render
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
 from unlearning.splitting.classes import class_id
@@ -35,7 +38,9 @@ def main() -> None:
     summaries = compare(params, manifest)
     write_numbers(summaries, params.headline, manifest)
     draw_curves(summaries)
-    draw_pictures(params, manifest)
+    shown = read_shown(params)
+    draw_pictures(shown, params, manifest)
+    write_page(summaries, shown, params, manifest)
     print(Path("metrics/report.md").read_text(encoding="utf-8"))
 
 
@@ -92,10 +97,14 @@ def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str,
     return {name: {"0": one.mean["judged"]["forget"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
-def draw_pictures(params: Params, manifest: Manifest) -> None:
+def read_shown(params: Params) -> dict[str, Shared]:
+    """Return the features that pictures are of: the references' and the chosen models', of the first seed."""
+    names = dict.fromkeys([*params.references, *params.figures.models])
+    return {name: read_evidence(name, params.seeds[0], []).shared for name in names}
+
+
+def draw_pictures(of_models: dict[str, Shared], params: Params, manifest: Manifest) -> None:
     cfg = params.figures
-    names = dict.fromkeys([*params.references, *cfg.models])
-    of_models = {name: read_evidence(name, params.seeds[0], []).shared for name in names}
     shown = {name: shared.test for name, shared in of_models.items()}
     sample = of_models["original"]
     pictured = [label for label in manifest.forget_classes if label in sample.test_labels]
@@ -120,6 +129,14 @@ def draw_pictures(params: Params, manifest: Manifest) -> None:
             shown, sample.test_labels, sample.test_positions, queries, cfg.neighbours, manifest, cfg.photos, path
         ),
     )
+
+
+def write_page(summaries: dict[str, Summary], of_models: dict[str, Shared], params: Params, manifest: Manifest) -> None:
+    features = {name: shared.test for name, shared in of_models.items()}
+    sample, cfg = of_models["original"], params.figures
+    pictures = gallery(features, sample.test_labels, sample.test_positions, cfg.neighbours, manifest, cfg.seed)
+    text = render(content(summaries, manifest, params, pictures))
+    write_atomically(Path("metrics/report.html"), lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def read_evidence(name: str, seed: int, sets: list[str]) -> Evidence:

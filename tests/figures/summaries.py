@@ -9,6 +9,7 @@ from unlearning.over_seeds import Summary, summarise
 DETAILS: dict[str, Any] = {
     "js_divergence": 0.25,
     "collapsed": False,
+    "judged": {"forget": 1.0, "retain": 96.0},
     "notes": [],
     "cka_layers": {"layer4": 60.0, "penultimate": 50.0},
     "cka_retrained": {"layer4": 99.0, "penultimate": 70.0},

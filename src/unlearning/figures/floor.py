@@ -62,12 +62,13 @@ def apart(models: Models) -> tuple[dict[str, float], dict[str, dict[str, float]]
 
 def distances(one: Summary) -> dict[str, float]:
     """Return the mean over the seeds of each distance to the retrained model that the model has."""
+    return {key: sum(values) / len(values) for key, values in distances_of_seeds(one).items()}
+
+
+def distances_of_seeds(one: Summary) -> dict[str, list[float]]:
+    """Return a value a seed of each distance to the retrained model that the model has in every seed."""
     of_seeds = [_of_seed(seed) for seed in one.details["seeds"].values()]
-    return {
-        key: sum(seed[key] for seed in of_seeds) / len(of_seeds)
-        for key in SHOWN
-        if all(key in seed for seed in of_seeds)
-    }
+    return {key: [seed[key] for seed in of_seeds] for key in SHOWN if all(key in seed for seed in of_seeds)}
 
 
 def _of_seed(seed: Mapping[str, Any]) -> dict[str, float]:

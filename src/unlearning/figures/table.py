@@ -71,9 +71,9 @@ BOLD = (
 
 def main_table(models: Mapping[str, Summary]) -> str:
     """Return the table of metrics/models with the divergence, marks, and what marks and bold type mean."""
-    columns = _with_knn(COLUMNS, models)
-    several = _several(models)
-    bold = _best_rows(models, columns) if several else {}
+    columns = main_columns(models)
+    several = over_several_seeds(models)
+    bold = best_rows(models, columns) if several else {}
     rows = {name: _main_row(one, columns, {key for key in bold if name in bold[key]}) for name, one in models.items()}
     table = markdown_table(rows, columns)
     legend = [f"{mark} {text}" for mark, text in LEGEND.items() if mark in table]
@@ -84,6 +84,12 @@ def main_table(models: Mapping[str, Summary]) -> str:
 
 def attack_table(models: Mapping[str, Summary]) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
+    rows = {name: (attack_numbers(one.mean), attack_numbers(one.std)) for name, one in models.items()}
+    return _table_of_numbers(rows, attack_columns(models))
+
+
+def attack_columns(models: Mapping[str, Summary]) -> Columns:
+    """Return the columns of the attack table, with one for each number of images of an attack."""
     first = next(iter(models.values())).mean
     curves = {
         f"{key}.{k}": Column(f"{heading}, {k} image{'s' * (k != '1')}", 1)
@@ -91,8 +97,7 @@ def attack_table(models: Mapping[str, Summary]) -> str:
         for k in first[key]["forget"]
     }
     head, tail = dict(list(ATTACK_COLUMNS.items())[:3]), dict(list(ATTACK_COLUMNS.items())[3:])
-    rows = {name: (_attacks(one.mean), _attacks(one.std)) for name, one in models.items()}
-    return _table_of_numbers(rows, head | curves | tail)
+    return head | curves | tail
 
 
 def held_out_table(models: Mapping[str, Summary]) -> str:
@@ -131,33 +136,47 @@ def markdown_table(rows: Mapping[str, Mapping[str, str | None]], columns: Column
 def _table_of_numbers(rows: Mapping[str, Row], columns: Columns) -> str:
     return markdown_table(
         {
-            name: {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
+            name: {key: cell_text(means.get(key), stds.get(key), column) for key, column in columns.items()}
             for name, (means, stds) in rows.items()
         },
         columns,
     )
 
 
-def _several(models: Mapping[str, Summary]) -> bool:
+def over_several_seeds(models: Mapping[str, Summary]) -> bool:
+    """Return whether every model has more than one seed."""
     return all(len(one.details["seeds"]) > 1 for one in models.values())
 
 
-def _main_row(one: Summary, columns: Columns, bold: set[str]) -> dict[str, str | None]:
+def main_numbers(one: Summary) -> Row:
+    """Return the numbers of the main table, means and deviations."""
     means, stds = flat(one.metrics), flat(one.spread)
-    means["js_divergence"], stds["js_divergence"] = one.mean.get("js_divergence"), one.std.get("js_divergence")
-    row = {key: _text(means.get(key), stds.get(key), column) for key, column in columns.items()}
-    for key, gap in one.metrics.get("knn_gap", {}).items():
-        row[f"knn.{key}"] = f"{row[f'knn.{key}']} ({gap:.1f})"
-    row = {key: f"**{text}**" if key in bold and text else text for key, text in row.items()}
+    return (
+        means | {"js_divergence": one.mean.get("js_divergence")},
+        stds | {"js_divergence": one.std.get("js_divergence")},
+    )
+
+
+def marks_of(one: Summary) -> dict[str, str]:
+    """Return {column: mark}: what of the main table says less than it seems, `LEGEND` says why."""
     marks = {
         "cka": COLLAPSED * bool(one.mean["collapsed"]),
         "idi": UNSURE * bool(one.mean.get("idi", {}).get("unsure")),
     }
-    return row | {key: f"{row[key]}{mark}" for key, mark in marks.items() if mark and row[key]}
+    return {key: mark for key, mark in marks.items() if mark}
 
 
-def _best_rows(models: Mapping[str, Summary], columns: Columns) -> dict[str, list[str]]:
-    """Return {column: the rows in bold}."""
+def _main_row(one: Summary, columns: Columns, bold: set[str]) -> dict[str, str | None]:
+    means, stds = main_numbers(one)
+    row = {key: cell_text(means.get(key), stds.get(key), column) for key, column in columns.items()}
+    for key, gap in one.metrics.get("knn_gap", {}).items():
+        row[f"knn.{key}"] = f"{row[f'knn.{key}']} ({gap:.1f})"
+    row = {key: f"**{text}**" if key in bold and text else text for key, text in row.items()}
+    return row | {key: f"{row[key]}{mark}" for key, mark in marks_of(one).items() if row[key]}
+
+
+def best_rows(models: Mapping[str, Summary], columns: Columns) -> dict[str, list[str]]:
+    """Return {column: the rows in bold}; several seeds."""
     candidates = competitors(dict(models), [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)])
     best = {}
     for key, column in columns.items():
@@ -175,16 +194,16 @@ def _values_of(one: Summary, key: str) -> list[float]:
     return [row[key] for row in rows if key in row] if all(key in row for row in rows) else []
 
 
-def _with_knn(columns: Columns, models: Mapping[str, Summary]) -> Columns:
-    """Return the columns with one for each downstream set, before the summaries."""
+def main_columns(models: Mapping[str, Summary]) -> Columns:
+    """Return the columns of the main table, with one for each downstream set before the summaries."""
     sets = list(dict.fromkeys(name for one in models.values() for name in one.metrics.get("knn", {})))
     knn = {f"knn.{name}": Column(f"k-NN {name} (gap ↓)", 1) for name in sets}
-    before = list(columns).index("h_mean")
-    items = list(columns.items())
+    before = list(COLUMNS).index("h_mean")
+    items = list(COLUMNS.items())
     return dict(items[:before]) | knn | dict(items[before:])
 
 
-def _attacks(details: Mapping[str, Any]) -> dict[str, Any]:
+def attack_numbers(details: Mapping[str, Any]) -> dict[str, Any]:
     """Return the numbers of the attack table, of the means or the deviations of the details; none of nothing."""
     if not details:
         return {}
@@ -206,7 +225,8 @@ def _attacks(details: Mapping[str, Any]) -> dict[str, Any]:
     return row | {key: auc["auc"] for key, auc in attacks.items() if auc}
 
 
-def _text(mean: float | None, std: float | None, column: Column) -> str | None:
+def cell_text(mean: float | None, std: float | None, column: Column) -> str | None:
+    """Return a number with its deviation, as the tables show it; None where there is none."""
     if mean is None:
         return None
     text = f"{mean:.{column.decimals}f}"

@@ -1,0 +1,1 @@
+"""metrics/report.html: verdicts, tables, curves, pictures and provenance in one file, to sign for and to audit."""

@@ -1,0 +1,129 @@
+"""What the numbers cannot say, and how many images stand behind each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from unlearning.data.manifest import Manifest
+from unlearning.over_seeds import Summary
+from unlearning.page.verdict import LEAST_IMAGES
+from unlearning.params import CONTROLS, Params
+
+ALWAYS = (
+    "The numbers say what these measures and attacks found on these images. They do not prove that nothing is left: "
+    "a stronger attack, or other images, may find more.",
+    "The words follow fixed rules and thresholds (docs/metrics.md, “The verdict”). They are no legal finding.",
+    "Only the files of models that are listed below, by their hashes, were judged. Copies of the images, of the "
+    "original model and of other models are where they were put; nothing here looks for them or deletes them.",
+)
+ONE_SEED = (
+    "There is one seed: every number is a single draw. How much another repetition would differ is not known, so no "
+    "difference is more than an observation."
+)
+FEW_SEEDS = (
+    "There are {count} repetitions. A difference counts where each of them, or a paired t-test over them, confirms it; "
+    "so few repetitions miss small differences."
+)
+NO_RETRAINED = (
+    "There is no retrained model. What a model that never saw the classes would answer, keep in its features, or give "
+    "back to an attacker is not known: words that need it are left out."
+)
+SHORT_RUN = (
+    "A short run without the classes stands in for a retrained model under attack: a model that gives back no more has "
+    "kept no more; one that gives back more may still be as good as retrained."
+)
+NO_CONTROL = (
+    "No control (a model in which nothing was erased but the last layer's answers) is in this run: that the measures "
+    "would expose one was not tested here."
+)
+FEW_IMAGES = (
+    "Of the erased classes there are {count} test images. With fewer than {least} nothing is said of features and "
+    "attacks."
+)
+BORROWED = (
+    "{count} images of the test split are training images that stand in where unseen ones are missing. They judge "
+    "attacks and features, and are not counted in TFA, TRA and membership inference."
+)
+UNSEEN = "There is no unseen image of an erased class: whether the model recognises new images of it was not measured."
+COLLAPSED = (
+    "The features of the erased classes have nearly collapsed in {names}: a low CKA says nothing there, and the "
+    "collapse itself can be seen by who has the weights."
+)
+UNSURE = "With {count} test images of the erased classes, one image is {points:.1f} points of any accuracy on them."
+
+
+@dataclass(frozen=True)
+class Basis:
+    """How many images there are of what."""
+
+    train_erased: int
+    train_kept: int
+    test_erased: int  # those that stand in among them
+    unseen_erased: int
+    unseen_kept: int
+    borrowed: int
+    seeds: int
+
+    @classmethod
+    def of(cls, manifest: Manifest, params: Params) -> "Basis":
+        """Count the images of a split."""
+        own = manifest.own("test")
+        erased, kept = (manifest.select("test", part) for part in ("forget", "retain"))
+        return cls(
+            len(manifest.select("train", "forget")),
+            len(manifest.select("train", "retain")),
+            len(erased),
+            int(np.count_nonzero(own[erased])),
+            int(np.count_nonzero(own[kept])),
+            int(np.count_nonzero(~own)),
+            len(params.seeds),
+        )
+
+
+def limits(models: Mapping[str, Summary], basis: Basis) -> list[str]:
+    """Return what the numbers of this run cannot say, the most important first."""
+    collapsed = [name for name, one in models.items() if one.mean["collapsed"]]
+    cases = [
+        (True, ALWAYS[0]),
+        ("retrained" not in models, NO_RETRAINED),
+        ("retrained" not in models and "short_run" in models, SHORT_RUN),
+        (basis.seeds == 1, ONE_SEED),
+        (1 < basis.seeds < ENOUGH_SEEDS, FEW_SEEDS.format(count=basis.seeds)),
+        (basis.unseen_erased == 0, UNSEEN),
+        (basis.test_erased < LEAST_IMAGES, FEW_IMAGES.format(count=basis.test_erased, least=LEAST_IMAGES)),
+        (
+            LEAST_IMAGES <= basis.test_erased < 100 * LEAST_IMAGES,
+            UNSURE.format(count=basis.test_erased, points=100 / max(basis.test_erased, 1)),
+        ),
+        (basis.borrowed > 0, BORROWED.format(count=basis.borrowed)),
+        (bool(collapsed), COLLAPSED.format(names=", ".join(collapsed))),
+        (not any(name in models for name in CONTROLS), NO_CONTROL),
+        *((True, text) for text in ALWAYS[1:]),
+    ]
+    return [text for holds, text in cases if holds]
+
+
+ENOUGH_SEEDS = 6  # fewer are too few for the t-test to see small differences
+
+
+def behind(basis: Basis, params: Params) -> list[tuple[str, str]]:
+    """Return the number of images behind each figure."""
+    asked = params.attacks.max_samples
+    return [
+        ("FA, RA", f"{basis.train_erased} and {basis.train_kept} training images: all"),
+        ("TFA, TRA, ECE", f"{basis.unseen_erased} and {basis.unseen_kept} test images: all unseen ones"),
+        (
+            "CKA, IDI, JS, linear probe, head recovery",
+            f"of at most {params.evaluate.max_samples} images of each split, IDI of at most "
+            f"{params.mutual_information.max_samples}, half of them of erased classes",
+        ),
+        (
+            "Prototype, relearning, retain only, BatchNorm",
+            f"{min(asked, basis.test_erased)} test images of erased classes, at most {asked} of those to keep",
+        ),
+        (
+            "Membership inference",
+            f"{min(basis.train_erased, basis.unseen_erased)} training and as many unseen test images of erased classes",
+        ),
+    ]

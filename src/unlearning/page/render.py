@@ -1,0 +1,74 @@
+"""The page as text: templates filled, styles and scripts inlined, so that it opens from disk and asks for nothing."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from unlearning.page.content import Content
+from unlearning.page.verdict import QUESTIONS
+
+HERE = Path(__file__).parent
+TITLES = {
+    "outputs": "In the outputs",
+    "features": "In the features",
+    "attack": "Under attack",
+    "floor": "Beside retraining",
+    "utility": "Utility",
+}
+ASKS = {
+    "outputs": "Does it still answer with the erased classes?",
+    "features": "Do its features still hold them, beyond what a model that never saw them has?",
+    "attack": "Does more come back under attack than in a model that never saw them?",
+    "floor": "Is it as near to the retrained model as a second retraining is (the noise floor)?",
+    "utility": "What did it lose on the classes to keep?",
+}
+SAYS = {
+    "gone": "no more than untaught",
+    "left": "more than untaught",
+    "as before": "as in the original",
+    "unclear": "above, not for certain",
+    "blind": "cannot see the difference here",
+    "no floor": "nothing to read it by",
+}
+SCRIPTS = ("plotly-basic.min.js", "terms.js", "tables.js", "charts.js", "choices.js")
+
+
+def render(content: Content) -> str:
+    """Return the page as HTML."""
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        page=content,
+        questions=QUESTIONS,
+        titles=TITLES,
+        asks=ASKS,
+        says=SAYS,
+        style=Markup(_asset("page.css")),
+        scripts=[Markup(_asset(name)) for name in SCRIPTS],
+        data=as_script(content.data),
+    )
+
+
+def as_script(value: Any) -> Markup:
+    """Return JSON that can stand within <script>: no text in it, a class's name say, can end the element."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (HERE / "assets" / name).read_text(encoding="utf-8")
