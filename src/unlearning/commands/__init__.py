@@ -7,6 +7,7 @@ they call only when they run, so that `--help` is quick.
 import argparse
 import importlib
 import pkgutil
+import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -23,8 +24,6 @@ def main(given: Sequence[str] | None = None) -> None:
 
 def run_command(name: str) -> None:
     """Run one command with the words of the command line: what `python -m unlearning.<name>` does."""
-    import sys
-
     main([name, *sys.argv[1:]])
 
 

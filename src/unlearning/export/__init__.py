@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
-from unlearning.export.card import Measured, model_card
+from unlearning.export.card import Measured, erased_names, model_card
 from unlearning.files import write_atomically, write_json
 from unlearning.models.backbone import classifier_name, classifier_of
 from unlearning.models.checkpoint import Header, checkpoint_path, load_checkpoint
@@ -34,10 +34,6 @@ class Exported:
     network: nn.Module
     classes: list[str]  # of its outputs, in their order
     header: Header  # of the checkpoint it comes from
-
-    @property
-    def forgotten(self) -> list[str]:
-        return [self.header.classes[label] for label in self.header.forget_classes]
 
 
 def exported(model: str, seed: int, manifest: Manifest, drop_forgotten: bool) -> Exported:
@@ -107,7 +103,7 @@ def config_of(one: Exported, manifest: Manifest) -> dict[str, Any]:
             "classifier": classifier_name(one.network),
         },
         "erasure": {
-            "forgotten": one.forgotten,
+            "forgotten": erased_names(header),
             "outputs_dropped": len(one.classes) < len(header.classes),
             "stage": header.stage,
             "split": header.split,

@@ -76,12 +76,13 @@ def model_card(header: Header, classes: list[str], manifest: Manifest, measured:
         "What this cannot promise": LIMITS,
         "Outputs": "".join(f"{place}. {name}\n" for place, name in enumerate(classes)),
     }
-    title = f"{header.architecture.name} without {_joined(_names(header))}"
+    title = f"{header.architecture.name} without {_joined(erased_names(header))}"
     body = "\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
     return f"---\n{data.to_yaml()}\n---\n\n# {title}\n\n{body}"
 
 
-def _names(header: Header) -> list[str]:
+def erased_names(header: Header) -> list[str]:
+    """Return the names of the erased classes."""
     return [header.classes[label] for label in header.forget_classes]
 
 

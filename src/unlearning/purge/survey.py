@@ -14,7 +14,7 @@ from unlearning.purge.places import (
     places_of,
 )
 from unlearning.purge.removal import files_of, purge
-from unlearning.purge.report import found_lines, headline, place_line, unknown_files
+from unlearning.purge.report import SHOWN, found_lines, headline, place_line, unknown_files
 from unlearning.purge.search import Found, Pieces, search
 
 ELSEWHERE = "  found where no place is known, so that nothing removes it for you"
@@ -47,7 +47,8 @@ def survey_lines(one: Survey, here: Repository) -> Iterator[str]:
     yield from found_lines(one.kind, one.pieces, one.found)
     unknown = unknown_files(one.found, files_of(one.places), here.root)
     if unknown:
-        yield f"{ELSEWHERE}: {', '.join(unknown[:8])}" + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+        yield f"{ELSEWHERE}: {', '.join(unknown[:SHOWN])}{more}"
 
 
 def remove(surveys: list[Survey], here: Repository) -> Iterator[str]:
@@ -55,18 +56,16 @@ def remove(surveys: list[Survey], here: Repository) -> Iterator[str]:
 
     Raises InputError, before anything is deleted, where the repository is not in the state that dvc.lock describes.
     """
-    places = [place for one in surveys for place in one.places]
+    places, kinds = [place for one in surveys for place in one.places], [one.kind for one in surveys]
     files = files_of(places)
-    changed = purge(here, [one.kind for one in surveys], places)
+    changed = purge(here, kinds, places)
     yield f"removed: {len(files)} files"
     yield from (f"params.yaml: {line}" for line in changed)
-    images = any(one.kind == "images" for one in surveys)
-    original = any(one.kind == "original" for one in surveys)
-    if images:
+    if "images" in kinds:
         yield "dvc.lock: data/split is the one without pixels, everywhere"
     yield (
         "from now on: `dvc repro --allow-missing`, as the original is missing; "
-        if original
+        if "original" in kinds
         else "from now on: `dvc repro`; "
     ) + "commit params.yaml and dvc.lock"
 
