@@ -8,8 +8,9 @@ from unlearning.errors import run_stage
 from unlearning.inputs import compared_by
 from unlearning.params_file import load_params
 from unlearning.sources import load_source
-from unlearning.splitting.classes import repeated_classes, unread_lists
+from unlearning.splitting.classes import repeated_classes
 from unlearning.splitting.images import prepare
+from unlearning.splitting.request import unread_lists
 
 
 def main() -> None:
@@ -24,17 +25,26 @@ def main() -> None:
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
     save_manifest(prepared.manifest)
-    chosen = [_erased(prepared.manifest, label, source.folder) for label in prepared.manifest.forget_classes]
-    lists = [*unread_lists(params.forget), *repeated_classes(params.forget, source.classes)]
-    print("\n".join([*chosen, *lists, *source.notes, *_stand_ins(prepared.manifest)]))
-    print(f"split {prepared.manifest.hash}: {_counts(prepared.manifest)} of {len(source.classes)} classes")
+    manifest = prepared.manifest
+    chosen = [_class(manifest, label, source.folder, "to forget") for label in manifest.forget_classes]
+    chosen += [_class(manifest, label, source.folder, "erased before") for label in manifest.erased_before]
+    lists = unread_lists(params.forget)
+    lists += repeated_classes(params.forget, source.classes) if manifest.forget_classes else [_samples(manifest)]
+    print("\n".join([*chosen, *lists, *source.notes, *_stand_ins(manifest)]))
+    print(f"split {manifest.hash}: {_counts(manifest)} of {len(source.classes)} classes")
 
 
-def _erased(manifest: Manifest, label: int, folder: Path | None) -> str:
+def _class(manifest: Manifest, label: int, folder: Path | None, what: str) -> str:
     """Return what lets the user see that this is the class meant: its name, place, folder and numbers of images."""
     name = manifest.classes[label]
     where = "" if folder is None else f", folder {folder / name}"
-    return f"to forget: {name!r}, at place {label} of the classes from 0{where}: {_counts(manifest, label)}"
+    return f"{what}: {name!r}, at place {label} of the classes from 0{where}: {_counts(manifest, label)}"
+
+
+def _samples(manifest: Manifest) -> str:
+    """Return how many samples are to be forgotten, and of how many classes."""
+    labels = manifest.splits["train"].labels[list(manifest.forget_samples)]
+    return f"to forget: {len(labels)} training images of {len(set(labels.tolist()))} classes"
 
 
 def _stand_ins(manifest: Manifest) -> list[str]:

@@ -41,7 +41,7 @@ def train(name: str, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
     identity = params.model_dump(include={"precision", "model"})
-    identity |= {"train": recipe.model_dump(), "forget": manifest.forget_classes}
+    identity |= {"train": recipe.model_dump(), "forget": manifest.request}
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         torch.manual_seed(derive_seed(seed, "initial weights", name))

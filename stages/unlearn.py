@@ -23,7 +23,7 @@ def main() -> None:
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
     where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
     outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others
-    identity = {"precision": params.precision, name: config.model_dump(), "forget": manifest.forget_classes}
+    identity = {"precision": params.precision, name: config.model_dump(), "forget": manifest.request}
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         start = load_checkpoint(checkpoint_path(start_model, seed), manifest)

@@ -28,7 +28,8 @@ from unlearning.models.taps import check_layers, evaluation_layers, tapped
 from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
 from unlearning.params_file import PARAMS, load_params
 from unlearning.sources import Source, load_source
-from unlearning.splitting.classes import SCENARIOS, forget_classes, unread_lists
+from unlearning.splitting.classes import forget_classes
+from unlearning.splitting.request import read_request, refuse_unknown, unread_lists
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
 SMALL, PHOTO = 32, 96  # px: images below the one made of photos above the other show next to nothing
@@ -67,7 +68,7 @@ def _check_names(params: Params, configs: Configs) -> None:
         _fits(recipe.augment, params.data.image_size, block)
     for block, attack in {"relearn": params.relearn, "retain_only": params.retain_only}.items():
         _fits(attack.augment, params.data.image_size, block)
-    _known(params.forget.scenario, list(SCENARIOS), "forget.scenario")
+    refuse_unknown(params.forget)
     for unread in unread_lists(params.forget):
         print(f"warning: {PARAMS}: {unread}", file=sys.stderr)
 
@@ -97,7 +98,7 @@ def _check_data(params: Params) -> Source | None:
     if params.inputs == "kept" and not all(read.exists for read in outside_of(params, {})["split"]):
         return None
     source = load_source(params.data)
-    forget_classes(params.forget, source.classes)
+    read_request(params.forget, source)
     _warn_of_lost_photos(params.data, source)
     return source
 

@@ -79,6 +79,8 @@ class Forget(Block):
     seed: int
     classes: list[int | str]
     file: Text | None
+    share: Annotated[float, Field(gt=0, lt=1)]
+    before: list[int | str]
 
 
 class Model(Block):

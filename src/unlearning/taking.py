@@ -47,7 +47,7 @@ def take(role: Role, given: Reference, params: Params) -> None:
             "model": params.model.model_dump(),
             "sha256": file.sha256,
             "checkpoint_key": file.checkpoint_key,
-            "forget": manifest.forget_classes,  # are in the header, and decide which outputs the file may lack
+            "forget": manifest.request,  # is in the header, and decides which outputs the file may lack
         }
         return Needs(identity, [MANIFEST, file.path])
 

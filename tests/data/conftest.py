@@ -39,7 +39,7 @@ def make_forget() -> Callable[..., Forget]:
     """Return a function that makes the block `forget`, of one random class unless told otherwise."""
 
     def make(**changes: object) -> Forget:
-        values = {"scenario": "random", "count": 1, "seed": 0, "classes": [], "file": None}
+        values = {"scenario": "random", "count": 1, "seed": 0, "classes": [], "file": None, "share": 0.1, "before": []}
         return Forget(**{**values, **changes})
 
     return make

@@ -5,7 +5,8 @@ import pytest
 
 from unlearning.errors import InputError
 from unlearning.params import Forget
-from unlearning.splitting.classes import forget_classes, repeated_classes, unread_lists
+from unlearning.splitting.classes import forget_classes, repeated_classes
+from unlearning.splitting.request import refuse_unknown, unread_lists
 
 CLASSES = ["cat", "dog", "horse", "frog", "truck", "ship", "car", "bird", "deer", "plane"]
 FOLDERS = sorted(str(number) for number in range(12))  # 0, 1, 10, 11, 2, ...
@@ -193,6 +194,7 @@ def test_a_list_that_the_scenario_does_not_read_is_named(make_forget: MakeForget
     assert unread(**both) == ["forget.classes is not read", "forget.file is not read"]
     assert unread(scenario="classes", **both) == ["forget.file is not read"]
     assert unread(scenario="file", **both) == ["forget.classes is not read"]
+    assert unread(scenario="samples", **both) == ["forget.classes is not read"]
     assert unread(scenario="classes", classes=["cat"]) == unread() == []
 
 
@@ -235,5 +237,7 @@ def test_forgetting_everything_is_refused(make_forget: MakeForget) -> None:
 
 
 def test_an_unknown_scenario_is_named_with_the_nearest(make_forget: MakeForget) -> None:
-    with pytest.raises(InputError, match=r"'clases' is none of random, classes, file \(did you mean 'classes'\?\)"):
-        forget_classes(make_forget(scenario="clases"), CLASSES)
+    with pytest.raises(
+        InputError, match=r"'clases' is none of random, classes, file, samples \(did you mean 'classes'\?\)"
+    ):
+        refuse_unknown(make_forget(scenario="clases"))

@@ -71,7 +71,7 @@ class ImageSplit:
         self.mean, self.std = statistics.to(device)
         self.reader: Reader
         if pixels is not None or manifest.root is None:
-            held = load_pixels(split) if pixels is None else pixels
+            held = load_pixels(split, manifest.splits[split].rows) if pixels is None else pixels
             self.reader = Resident(held.to(device), manifest.image_size, manifest.eval_resize, rank, world)
         else:
             self.reader = Streaming(manifest, split, workers, rank, world)
@@ -100,15 +100,16 @@ def save_pixels(split: str, pixels: Tensor) -> None:
     write_atomically(SPLIT_FOLDER / f"{split}.npy", write)
 
 
-def load_pixels(split: str) -> Tensor:
-    """Return what `save_pixels` wrote, memory-mapped, so that processes share its pages.
+def load_pixels(split: str, rows: np.ndarray | None = None) -> Tensor:
+    """Return what `save_pixels` wrote, memory-mapped, so that processes share its pages; a copy of `rows` if given.
 
     Raises InputError when the file is missing or broken.
     """
     path = SPLIT_FOLDER / f"{split}.npy"
     try:
         # "c": copy-on-write. The file is DVC's and read-only, but torch asks for writable memory.
-        return torch.from_numpy(np.load(path, mmap_mode="c"))
+        pixels = np.load(path, mmap_mode="c")
+        return torch.from_numpy(pixels if rows is None else pixels[rows])
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot read {path} ({error}); run `dvc repro split`, or `dvc checkout`") from None
 

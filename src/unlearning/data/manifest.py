@@ -1,8 +1,11 @@
-"""The manifest: which samples exist, in which split, of which class, and which classes are to be forgotten.
+"""The manifest: which samples exist, in which split, of which class, and what is to be forgotten.
 
 It lies in two files, because only some stages depend on what is to be forgotten: data/split holds the samples and is
-all that the original model and the EC modules need; data/forget.json holds the forget classes. So another choice of
-classes trains no original model again.
+all that the original model and the EC modules need; data/forget.json holds the classes, or the samples, to forget. So
+another choice of them trains no original model again.
+
+Classes that an earlier request has erased keep their place in the class list, but no stage sees a sample of them: they
+are loaded by `load_earlier` alone, which measures whether they come back.
 
 A split can *borrow* images from the training split, which keeps them: a model that was given has seen them all, so that
 there is nothing to cut off. They stand in where a measure needs images of their own, and no measure that asks for
@@ -25,6 +28,7 @@ MANIFEST = SPLIT_FOLDER / "manifest.json"
 FORGET = Path("data/forget.json")
 Part = Literal["all", "forget", "retain"]
 SPLITS = ("train", "validation", "test")
+UNWRITTEN = ("splits", "forget_classes", "forget_samples", "held_back", "view_of")  # fields that the first file lacks
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class Split:
     ids: list[str]  # names, or paths below the data root when the images are streamed from files
     labels: np.ndarray  # int64 (N,), original class ids in every split
     borrowed: dict[int, int] = field(default_factory=dict)  # {position: position in the training split}
+    rows: np.ndarray | None = (
+        None  # int64 (N,), where in the file of pixels the samples lie; None = all of it, in order
+    )
 
 
 @dataclass(frozen=True)
@@ -49,21 +56,59 @@ class Manifest:
     splits: dict[str, Split]
     forget_classes: list[int]  # empty where a stage must not know them
     eval_resize: list[int] = field(default_factory=list)  # px: size before the central crop in evaluation
+    erased_before: list[int] = field(default_factory=list)  # classes of earlier requests, which the original lacks
+    forget_samples: tuple[int, ...] = ()  # positions in the training split; where there are some, no class is forgotten
     held_back: tuple[int, ...] = ()  # positions in the training split that are not selected, for a while
+    view_of: str | None = None  # hash of the manifest that this one shows a part of
 
     @property
     def hash(self) -> str:
-        """Identify samples, labels, split and content; the forget classes are not part of it."""
-        return hashlib.sha256(_dump(self).encode()).hexdigest()[:16]
+        """Identify samples, labels, split and content; what is to be forgotten is not part of it."""
+        return self.view_of or hashlib.sha256(_dump(self).encode()).hexdigest()[:16]
+
+    @property
+    def request(self) -> list[int] | str:
+        """Identify what is to be forgotten: the classes, or a hash of the samples."""
+        if not self.forget_samples:
+            return self.forget_classes
+        ids = [self.splits["train"].ids[position] for position in self.forget_samples]
+        return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+
+    @property
+    def absent_classes(self) -> list[int]:
+        """The classes that no image may be given to any more: those to forget, and those erased before."""
+        return sorted({*self.forget_classes, *self.erased_before})
+
+    @property
+    def kept_classes(self) -> list[int]:
+        """The other classes."""
+        return [label for label in range(len(self.classes)) if label not in self.absent_classes]
+
+    def to_forget(self, split: str) -> np.ndarray:
+        """Return which samples of a split, bool (N,), are to be forgotten."""
+        forget = np.isin(self.splits[split].labels, self.forget_classes)
+        if split == "train":
+            forget[list(self.forget_samples)] = True
+        return forget
 
     def select(self, split: str, part: Part = "all") -> np.ndarray:
         """Return the positions, int64 (n,), of the forget or retain samples (or all) within a split."""
-        labels = self.splits[split].labels
-        forget = np.isin(labels, self.forget_classes)
+        forget = self.to_forget(split)
         chosen = {"all": np.ones_like(forget), "forget": forget, "retain": ~forget}[part]
         if split == "train":
             chosen[list(self.held_back)] = False
         return np.flatnonzero(chosen)
+
+    def without(self, classes: list[int]) -> "Manifest":
+        """Return the manifest without the samples of some classes, which stay in the class list.
+
+        The samples to forget are left out too where the classes are not empty: choose them afterwards.
+        """
+        if not classes:
+            return self
+        shown = {name: np.flatnonzero(~np.isin(split.labels, classes)) for name, split in self.splits.items()}
+        splits = {name: _part_of(split, shown[name], shown["train"]) for name, split in self.splits.items()}
+        return replace(self, splits=splits, forget_samples=(), held_back=(), view_of=self.hash)
 
     def own(self, split: str) -> np.ndarray:
         """Return which samples of a split, bool (N,), are its own: not borrowed from the training split."""
@@ -84,24 +129,53 @@ def save_manifest(manifest: Manifest) -> None:
     """Write both files, each atomically."""
     write_atomically(MANIFEST, lambda temporary: temporary.write_text(_dump(manifest), encoding="utf-8"))
     names = [manifest.classes[label] for label in manifest.forget_classes]
-    write_json(FORGET, {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": names})
+    chosen = {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": names}
+    ids = [manifest.splits["train"].ids[position] for position in manifest.forget_samples]
+    write_json(FORGET, chosen | ({"forget_samples": ids} if ids else {}))
 
 
 def load_manifest() -> Manifest:
-    """Read samples and forget classes; raises InputError when a file is missing, broken, or of another split."""
-    samples = load_samples()
-    chosen = _read(FORGET)
-    try:
-        split, classes = chosen["split"], chosen["forget_classes"]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{FORGET} is no choice of classes ({error}); run `dvc repro --force split`") from None
-    if split != samples.hash:
-        raise InputError(f"{FORGET} belongs to another split than {MANIFEST}; run `dvc repro --force split`")
-    return replace(samples, forget_classes=classes)
+    """Read samples and what is to be forgotten; raises InputError when a file is missing, broken, or of another split.
+
+    Samples of classes that were erased before are left out.
+    """
+    return _with_request(load_samples())
+
+
+def load_earlier() -> Manifest | None:
+    """Read the manifest in which the classes of earlier requests are those to forget; None where there are none.
+
+    Samples of the classes that this request forgets are left out. Raises InputError like `load_manifest`.
+    """
+    whole = _load_whole()
+    if not whole.erased_before:
+        return None
+    now = _with_request(whole).forget_classes
+    return replace(whole.without(now), forget_classes=whole.erased_before, erased_before=now)
 
 
 def load_samples() -> Manifest:
-    """Read the samples only, with no class to forget; raises InputError when the file is missing or broken."""
+    """Read the samples only, with nothing to forget; raises InputError when the file is missing or broken.
+
+    Samples of classes that were erased before are left out.
+    """
+    whole = _load_whole()
+    return whole.without(whole.erased_before)
+
+
+def _with_request(samples: Manifest) -> Manifest:
+    chosen = _read(FORGET)
+    try:
+        split, classes, ids = chosen["split"], chosen["forget_classes"], chosen.get("forget_samples", [])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{FORGET} is no choice of classes ({error}); run `dvc repro --force split`") from None
+    if split != samples.hash:
+        raise InputError(f"{FORGET} belongs to another split than {MANIFEST}; run `dvc repro --force split`")
+    positions = {name: position for position, name in enumerate(samples.splits["train"].ids)} if ids else {}
+    return replace(samples, forget_classes=classes, forget_samples=tuple(positions[name] for name in ids))
+
+
+def _load_whole() -> Manifest:
     fields = _read(MANIFEST)
     try:
         splits = {
@@ -123,13 +197,23 @@ def _read(path: Path) -> dict[str, Any]:
     return fields
 
 
+def _part_of(split: Split, shown: np.ndarray, of_train: np.ndarray) -> Split:
+    """Return the samples of a split at sorted positions; of_train: the positions that the training split keeps."""
+    places, lenders = ({int(old): new for new, old in enumerate(kept)} for kept in (shown, of_train))
+    borrowed = {places[position]: lenders[lender] for position, lender in split.borrowed.items() if position in places}
+    rows = shown if split.rows is None else split.rows[shown]
+    return Split([split.ids[position] for position in shown], split.labels[shown], borrowed, rows)
+
+
 def _borrowed(split: dict[str, Any]) -> dict[int, int]:
     return {int(position): lender for position, lender in split.get("borrowed", {}).items()}
 
 
 def _dump(manifest: Manifest) -> str:
     """One line a field: short enough to look at, and diffs name the field."""
-    written = [key for key in vars(manifest) if key not in ("splits", "forget_classes", "held_back")]
+    written = [key for key in vars(manifest) if key not in UNWRITTEN]
+    if not manifest.erased_before:
+        written.remove("erased_before")
     lines = [f"{json.dumps(key)}: {json.dumps(getattr(manifest, key))}" for key in written]
     splits = [f"{json.dumps(name)}: {_dump_split(split)}" for name, split in manifest.splits.items()]
     return "{" + ",\n".join([*lines, '"splits": {' + ",\n".join(splits) + "}"]) + "}\n"

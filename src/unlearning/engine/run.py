@@ -14,7 +14,6 @@ from itertools import islice, pairwise
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -74,6 +73,7 @@ class Run:
         alone = launch.world == 1
         self.whole_split = self.train_split if alone else ImageSplit(manifest, "train", launch.device, workers)
         self.schedule = BatchSchedule(manifest, self.train_split, seed, name)
+        self._to_forget = manifest.to_forget("train")
         has_validation = len(manifest.splits["validation"].labels) > 0
         self.validation = ImageSplit(manifest, "validation", launch.device, workers) if has_validation else None
         self.network: nn.Module = model
@@ -179,10 +179,8 @@ class Run:
     def count(self, batch: Batch, part: Part) -> None:
         """Count the images of all processes, and stand guard: what is called retain holds no forget image."""
         self.progress.samples += len(batch.labels) * self.launch.world
-        if part == "retain":
-            labels = self.manifest.splits["train"].labels[batch.positions.numpy()]
-            if np.isin(labels, self.manifest.forget_classes).any():
-                raise AssertionError(f"{self.name}: a retain batch holds a forget image; the split is broken")
+        if part == "retain" and self._to_forget[batch.positions.numpy()].any():
+            raise AssertionError(f"{self.name}: a retain batch holds a forget image; the split is broken")
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator that depends on the run's seed, the purpose and the current step alone.

@@ -21,7 +21,7 @@ def validate(model: nn.Module, images: ImageSplit, manifest: Manifest) -> Row:
     """
     split: dict[str, Part] = {"validation_retain_acc": "retain", "validation_forget_acc": "forget"}
     whole: dict[str, Part] = {"validation_acc": "all"}
-    parts = split if manifest.forget_classes else whole
+    parts = split if manifest.request else whole
     chosen = {name: manifest.select("validation", part) for name, part in parts.items()}
     with eval_mode(model):
         return {name: accuracy(model, images, positions) for name, positions in chosen.items() if len(positions)}

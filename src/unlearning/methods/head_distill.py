@@ -22,10 +22,10 @@ class Config(UnlearnRecipe):
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield T^2 KL(masked original || student) on all training images."""
     teacher = run.teacher()
-    forget_classes = torch.tensor(run.manifest.forget_classes)
+    absent = torch.tensor(run.manifest.absent_classes)
     classifier_of(freeze(run.model)).requires_grad_(True)
     network = run.optimise(run.model, cfg)
     run.model.eval()
     for batch in run.batches("all", cfg):
-        target = without_classes(teacher(batch.images), forget_classes)
+        target = without_classes(teacher(batch.images), absent)
         yield distillation(network(batch.images), target, cfg.temperature)

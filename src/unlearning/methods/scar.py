@@ -58,12 +58,12 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     teacher, points = run.teacher(), final_point(run)
     classes = retained_classes(run, cfg, points.network)
     targets = forget_targets(run, points.network, classes)
-    forget_classes = torch.tensor(run.manifest.forget_classes, device=run.launch.device)
+    absent = torch.tensor(run.manifest.absent_classes, device=run.launch.device)
     network = run.optimise(points.network, cfg)
     for forget, keep in run.pairs(cfg, cfg.keep_per_forget, surrogate):
         [z_f], [z_k] = network(forget.images), network(keep.images)
         distance = classes.distance(z_f.feature, targets[forget.positions.to(targets.device)]).mean()
-        kl = keep_loss(run, z_k.head_logits(), teacher(keep.images), forget_classes, cfg.temperature)
+        kl = keep_loss(run, z_k.head_logits(), teacher(keep.images), absent, cfg.temperature)
         yield cfg.lambda_forget * distance + cfg.lambda_keep * kl
 
 
@@ -165,15 +165,16 @@ def shrunk(covariance: Tensor, gamma_1: float, gamma_2: float) -> Tensor:
     return covariance + gamma_1 * covariance.diagonal().mean() * identity + gamma_2 * mean_off * (1 - identity)
 
 
-def keep_loss(run: Run, student: Tensor, original: Tensor, forget_classes: Tensor, temperature: float) -> Tensor:
-    """Return the mean KL(original / T || student) over the images that the original gives to no forget class.
+def keep_loss(run: Run, student: Tensor, original: Tensor, absent: Tensor, temperature: float) -> Tensor:
+    """Return the mean KL(original / T || student) over the images that the original gives to no absent class.
 
-    student, original: logits (B, C). In the target the forget classes get the smallest logit of these images, over the
-    batches of all processes (official). 0 with a gradient of 0 where there is no such image.
+    student, original: logits (B, C). absent: int64 (c,), the classes to forget or erased before; in the target they get
+    the smallest logit of these images, over the batches of all processes (official). 0 with a gradient of 0 where there
+    is no such image.
     """
-    kept = ~torch.isin(original.argmax(dim=1), forget_classes)
+    kept = ~torch.isin(original.argmax(dim=1), absent)
     student, original = student[kept], original[kept]
-    target = F.softmax(original.index_fill(1, forget_classes, smallest_logit(run, original)) / temperature, dim=1)
+    target = F.softmax(original.index_fill(1, absent, smallest_logit(run, original)) / temperature, dim=1)
     divergence = F.kl_div(F.log_softmax(student, dim=1), target, reduction="sum")
     processes = run.launch.world
     count = (run.launch.average(kept.sum().float()) * processes).clamp(min=1)

@@ -84,12 +84,8 @@ def _refuse_other_forms(weights: Weights, model: nn.Module, path: Path, block: s
         )
 
 
-def _kept(manifest: Manifest) -> list[int]:
-    return [label for label in range(len(manifest.classes)) if label not in manifest.forget_classes]
-
-
 def _allowed_outputs(manifest: Manifest) -> set[int]:
-    return {len(manifest.classes), len(_kept(manifest))}
+    return {len(manifest.classes), len(manifest.kept_classes)}
 
 
 def _fit_the_head(
@@ -101,7 +97,7 @@ def _fit_the_head(
     no image's best one falls under. Not lower than that, because it must stay finite in softmax, KL and JS (the
     probability is 2e-9 or less), and because weight distance and logit norm count it like any other weight.
     """
-    name, kept, classes = classifier_name(model), _kept(manifest), len(manifest.classes)
+    name, kept, classes = classifier_name(model), manifest.kept_classes, len(manifest.classes)
     weight, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
     if weight is None or bias is None or len(weight) == classes:
         return
@@ -117,10 +113,11 @@ def _fit_the_head(
 
 
 def _refuse_outputs(outputs: int, manifest: Manifest, path: Path, block: str) -> None:
-    classes, kept = len(manifest.classes), len(_kept(manifest))
+    classes, kept = len(manifest.classes), len(manifest.kept_classes)
     wrong = f"{block}.checkpoint: {path} has {outputs} outputs, the data {classes} classes"
     if kept < classes:
-        raise InputError(f"{wrong} ({kept} without those to forget); give a model of either class list")
+        gone = "to forget or erased before" if manifest.erased_before else "to forget"
+        raise InputError(f"{wrong} ({kept} without those {gone}); give a model of either class list")
     if outputs < classes:
         raise InputError(
             f"{wrong}; the original has to know each class, those to forget too (one trained without them belongs "

@@ -1,7 +1,7 @@
 """Checkpoints: safetensors with a header that says how to rebuild the model and refuses a wrong one."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ class Header:
     stage: str  # which stage wrote it, e.g. "unlearn@ec"
     params: dict[str, Any]  # the stage's own block of params.yaml
     source: str | None = None  # SHA-256 and name of the file that the user gave, where the model comes from one
+    forget_samples: str | None = None  # hash of their ids, for a model made to forget samples
+    erased_before: list[int] = field(default_factory=list)  # classes of earlier requests
+
+    @property
+    def request(self) -> list[int] | str:
+        """Identify what was to be forgotten; empty for a model that was made without knowing it."""
+        return self.forget_samples or self.forget_classes
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,8 @@ def new_header(
         stage,
         params,
         source,
+        manifest.request if isinstance(manifest.request, str) else None,
+        manifest.erased_before,
     )
 
 
@@ -127,11 +136,15 @@ def _refuse_other_data(path: Path, header: Header, manifest: Manifest) -> None:
             f"{path} belongs to split {header.split}, data/split/manifest.json is split {manifest.hash}; "
             "run `dvc repro` so that every model comes from the same split"
         )
-    if header.forget_classes and manifest.forget_classes and header.forget_classes != manifest.forget_classes:
+    if header.request and manifest.request and header.request != manifest.request:
         raise InputError(
-            f"{path} was made to forget the classes {header.forget_classes}, data/forget.json names "
-            f"{manifest.forget_classes}; run `dvc repro`"
+            f"{path} was made to forget {_said(header.request)}, data/forget.json names {_said(manifest.request)}; run "
+            "`dvc repro`"
         )
+
+
+def _said(request: list[int] | str) -> str:
+    return f"the samples {request}" if isinstance(request, str) else f"the classes {request}"
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

@@ -67,8 +67,7 @@ def some_of_each(manifest: Manifest, split: str) -> np.ndarray:
 
 def report(answers: dict[str, Answers], manifest: Manifest, what: str) -> str:
     """Return the accuracy on each class, and on those to keep and to forget, on training / test images, in percent."""
-    forget = manifest.forget_classes
-    kept = [label for label in range(len(manifest.classes)) if label not in forget]
+    forget, kept = manifest.forget_classes, manifest.kept_classes
 
     def both(classes: list[int]) -> str:
         return " / ".join(_percent(answers[split].accuracy(classes)) for split in ("train", "test"))
@@ -90,7 +89,7 @@ def doubts(answers: dict[str, Answers], manifest: Manifest, knows_forget: bool) 
     knows_forget: whether it should know the classes to forget (the original) or must not (the retrained model).
     """
     classes, forget = len(manifest.classes), manifest.forget_classes
-    should_know = [label for label in range(classes) if knows_forget or label not in forget]
+    should_know = [*manifest.kept_classes, *(forget if knows_forget else [])]
     least = known_from(classes)
     name, asked = ("test", answers["test"]) if len(answers["test"].labels) else ("training", answers["train"])
     if _at_most(asked.accuracy(should_know), least):

@@ -22,9 +22,9 @@ ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs
 def forget_classes(forget: Forget, classes: list[str]) -> list[int]:
     """Return the sorted ids of the classes to forget.
 
-    Raises InputError for an unknown scenario or class, and when no class or every class would be forgotten.
+    Raises InputError for an unknown class, and when no class or every class would be forgotten.
     """
-    ids = sorted(set(_chosen(forget, classes)))
+    ids = sorted(set(SCENARIOS[forget.scenario](forget, classes)))
     if not ids:
         raise InputError("forget: no class is chosen; name at least one")
     if len(ids) >= len(classes):
@@ -34,26 +34,9 @@ def forget_classes(forget: Forget, classes: list[str]) -> list[int]:
 
 def repeated_classes(forget: Forget, classes: list[str]) -> list[str]:
     """Return a sentence for each class that is chosen more than once; raises InputError like `forget_classes`."""
-    counts = Counter(_chosen(forget, classes))
+    counts = Counter(SCENARIOS[forget.scenario](forget, classes))
     where = forget.file if forget.scenario == "file" else f"forget.{forget.scenario}"
     return [f"{where}: {classes[label]!r} is named {n} times" for label, n in sorted(counts.items()) if n > 1]
-
-
-def unread_lists(forget: Forget) -> list[str]:
-    """Return a sentence for each list of classes that is given, but not read by the scenario."""
-    lists = {"classes": forget.classes, "file": forget.file}
-    return [
-        f"forget.{name} is not read, as forget.scenario is {forget.scenario!r}; to use the list, set that to {name!r}"
-        for name, given in lists.items()
-        if given and name != forget.scenario
-    ]
-
-
-def _chosen(forget: Forget, classes: list[str]) -> list[int]:
-    if forget.scenario not in SCENARIOS:
-        hint = did_you_mean(forget.scenario, list(SCENARIOS))
-        raise InputError(f"forget.scenario: {forget.scenario!r} is none of {', '.join(SCENARIOS)}{hint}")
-    return SCENARIOS[forget.scenario](forget, classes)
 
 
 def _random(forget: Forget, classes: list[str]) -> list[int]:
@@ -69,12 +52,15 @@ def _listed(forget: Forget, classes: list[str]) -> list[int]:
 def _file(forget: Forget, classes: list[str]) -> list[int]:
     if forget.file is None:
         raise InputError("forget.file: the scenario 'file' needs a file with one class id or name per line")
-    entries = [_entry(line, classes) for line in _lines(Path(forget.file))]
+    entries = [_entry(line, classes) for line in lines_of(Path(forget.file))]
     return [class_id(entry, classes, forget.file) for entry in entries if entry != ""]
 
 
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file, or of a UTF-16 one that begins with the mark Windows editors write."""
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file, or of a UTF-16 one that begins with the mark Windows editors write.
+
+    Raises InputError naming `forget.file`.
+    """
     try:
         content = path.read_bytes()
         encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")

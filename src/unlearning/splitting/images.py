@@ -16,7 +16,7 @@ from unlearning.errors import InputError
 from unlearning.inputs import By, stamp
 from unlearning.params import Data, Forget
 from unlearning.sources import Samples, Source
-from unlearning.splitting.classes import forget_classes
+from unlearning.splitting.request import Request, read_request
 
 TOO_FEW = "the class {name!r} has {count} image(s), too few to split; add images"
 MEASURED_SAMPLES = 10_000  # of the training split, enough for three digits of mean and std
@@ -42,11 +42,11 @@ def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by:
     given: whether the original model may have seen every image that is not in the source's test split. by: how
     streamed files are told from others of the same name.
     Raises InputError for a class too small to split or without an image, unreadable images, or a wrong choice of
-    forget classes.
+    what to forget.
     """
-    chosen = forget_classes(forget, source.classes)
-    _refuse_empty(source, chosen)
-    parts = split_samples(source, data, given)
+    request = read_request(forget, source)
+    _refuse_empty(source, [*request.classes, *request.before])
+    parts = split_samples(source, data, given, request.samples)
     samples = {name: part.samples for name, part in parts.items()}
     resident = _bytes_needed(samples, data) <= data.resident_gb * 1e9
     pixels = {name: _pixels(part, data) for name, part in samples.items()} if resident else {}
@@ -62,8 +62,10 @@ def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by:
         root=None if resident else data.root,
         content=_pixel_hash(pixels) if resident else _file_hash(samples, by),
         splits={name: Split(part.samples.ids, part.samples.labels, part.borrowed) for name, part in parts.items()},
-        forget_classes=chosen,
+        forget_classes=request.classes,
         eval_resize=data.eval_resize,
+        erased_before=request.before,
+        forget_samples=_positions(request, source, parts["train"]),
     )
     return Prepared(manifest, pixels)
 
@@ -79,19 +81,29 @@ def _refuse_empty(source: Source, chosen: list[int]) -> None:
         )
 
 
-def split_samples(source: Source, data: Data, given: bool = False) -> dict[str, Part]:
+def split_samples(
+    source: Source, data: Data, given: bool = False, reserved: np.ndarray | None = None
+) -> dict[str, Part]:
     """Return train, validation and test; what the source has no samples for is taken from its training samples.
 
     It is cut off them, class by class; where the original model is given, which has seen them all, it is borrowed: the
-    training split keeps every sample, so that all of a class can be erased.
+    training split keeps every sample, so that all of a class can be erased. reserved: positions of training samples
+    that are neither cut off nor borrowed, because they are to be forgotten.
     """
+    names = set() if reserved is None else {source.train.ids[position] for position in reserved}
     train = Part(source.train)
     take = _borrow if given else _cut
-    train, test = take(train, source.test, data.test_fraction, source.classes, data.seed)
+    train, test = take(train, source.test, data.test_fraction, source.classes, data.seed, names)
     if source.validation is not None:
         return {"train": train, "validation": Part(source.validation), "test": test}
-    train, validation = take(train, None, data.validation_fraction, source.classes, data.seed)
+    train, validation = take(train, None, data.validation_fraction, source.classes, data.seed, names)
     return {"train": train, "validation": validation, "test": test}
+
+
+def _positions(request: Request, source: Source, train: Part) -> tuple[int, ...]:
+    """Return where in the training split the samples to forget lie."""
+    names = {source.train.ids[position] for position in request.samples}
+    return tuple(position for position, name in enumerate(train.samples.ids) if name in names)
 
 
 def normalisation(pixels: Tensor, data: Data) -> tuple[list[float], list[float]]:
@@ -106,9 +118,11 @@ def normalisation(pixels: Tensor, data: Data) -> tuple[list[float], list[float]]
     return mean, std
 
 
-def _cut(train: Part, own: Samples | None, fraction: float, classes: list[str], seed: int) -> tuple[Part, Part]:
+def _cut(
+    train: Part, own: Samples | None, fraction: float, classes: list[str], seed: int, reserved: set[str]
+) -> tuple[Part, Part]:
     """Return (what is left of the training samples, the split's own samples with those cut off for it)."""
-    taken = _stratified(train.samples, own, fraction, classes, seed)
+    taken = _stratified(train.samples, own, fraction, classes, seed, reserved)
     for label, count in enumerate(np.bincount(train.samples.labels, minlength=len(classes))):
         if count and count == (train.samples.labels[taken] == label).sum():
             raise InputError(TOO_FEW.format(name=classes[label], count=count))
@@ -116,12 +130,14 @@ def _cut(train: Part, own: Samples | None, fraction: float, classes: list[str], 
     return Part(_take(train.samples, rest)), Part(_joined(own, _take(train.samples, taken)))
 
 
-def _borrow(train: Part, own: Samples | None, fraction: float, classes: list[str], seed: int) -> tuple[Part, Part]:
+def _borrow(
+    train: Part, own: Samples | None, fraction: float, classes: list[str], seed: int, reserved: set[str]
+) -> tuple[Part, Part]:
     """Return (all training samples, the split's own samples with those borrowed for it).
 
     Of a class with a single image nothing is borrowed: an attacker would have none left.
     """
-    taken = _stratified(train.samples, own, fraction, classes, seed)
+    taken = _stratified(train.samples, own, fraction, classes, seed, reserved)
     counts = np.bincount(train.samples.labels, minlength=len(classes))
     taken = taken[counts[train.samples.labels[taken]] > 1]
     first = len(own.ids) if own else 0
@@ -129,15 +145,21 @@ def _borrow(train: Part, own: Samples | None, fraction: float, classes: list[str
     return train, Part(_joined(own, _take(train.samples, taken)), borrowed)
 
 
-def _stratified(train: Samples, own: Samples | None, fraction: float, classes: list[str], seed: int) -> np.ndarray:
-    """Return sorted positions of `fraction` of the samples of each class that the split has none of, one at least."""
+def _stratified(
+    train: Samples, own: Samples | None, fraction: float, classes: list[str], seed: int, reserved: set[str]
+) -> np.ndarray:
+    """Return sorted positions of `fraction` of the samples of each class that the split has none of, one at least.
+
+    The reserved ones are not among them: of a class with few others there are fewer.
+    """
     order = np.random.default_rng(seed % 2**64).permutation(len(train.labels))
     taken = np.zeros(len(train.labels), dtype=bool)
     has_own = set() if own is None else set(own.labels.tolist())
     for label in range(len(classes)):
         of_class = order[train.labels[order] == label]
         count = max(1, round(fraction * len(of_class))) if fraction and label not in has_own else 0
-        taken[of_class[:count]] = True
+        free = [position for position in of_class if train.ids[position] not in reserved] if reserved else of_class
+        taken[free[:count]] = True
     return np.flatnonzero(taken)
 
 

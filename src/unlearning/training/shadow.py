@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearning.data.batches import ImageSplit, in_order
-from unlearning.data.manifest import Manifest, Split
+from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
 from unlearning.metrics.alone.lira import scaled_logit
 from unlearning.seeds import derive_seed
@@ -26,7 +26,7 @@ def half_of(manifest: Manifest, number: int, seed: int) -> Manifest:
     left_out = order[:middle] if number % 2 else order[middle:]
     marked = labels.copy()
     marked[left_out] = OUT
-    train = Split(manifest.splits["train"].ids, marked)
+    train = replace(manifest.splits["train"], labels=marked)
     halved = replace(manifest, splits=manifest.splits | {"train": train}, forget_classes=[OUT])
     return halved.without_validation()
 

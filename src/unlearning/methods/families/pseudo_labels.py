@@ -13,11 +13,11 @@ from unlearning.params import UnlearnRecipe
 
 def towards_pseudo_labels(run: Run, cfg: UnlearnRecipe, network: nn.Module, teacher: nn.Module) -> Iterator[Tensor]:
     """Yield CE(forget, pseudo-label), the label taken from the view that the student sees."""
-    forget_classes = torch.tensor(run.manifest.forget_classes)
+    absent = torch.tensor(run.manifest.absent_classes)
     for forget in run.batches("forget", cfg):
-        yield F.cross_entropy(network(forget.images), pseudo_labels(teacher, forget.images, forget_classes))
+        yield F.cross_entropy(network(forget.images), pseudo_labels(teacher, forget.images, absent))
 
 
-def pseudo_labels(teacher: nn.Module, images: Tensor, forget_classes: Tensor) -> Tensor:
+def pseudo_labels(teacher: nn.Module, images: Tensor, absent: Tensor) -> Tensor:
     """Return the class with the largest logit among those that are kept, int64 (B,)."""
-    return without_classes(teacher(images), forget_classes).argmax(dim=1)
+    return without_classes(teacher(images), absent).argmax(dim=1)

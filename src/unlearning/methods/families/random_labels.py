@@ -32,7 +32,7 @@ def towards_random_labels(run: Run, cfg: RandomLabelConfig, network: nn.Module, 
 
 def label_space(run: Run, cfg: RandomLabelConfig) -> Tensor:
     """Return the classes random labels are drawn from, int64 (n,)."""
-    forbidden = run.manifest.forget_classes if cfg.label_space == "retain" else []
+    forbidden = run.manifest.absent_classes if cfg.label_space == "retain" else []
     return torch.tensor([label for label in range(len(run.manifest.classes)) if label not in forbidden])
 
 
