@@ -82,6 +82,9 @@ def measure(
     model = load_checkpoint(checkpoint_path(name, seed), manifest).model
     layers = check_layers(model, cfg.layers or evaluation_layers(model), "evaluate.layers")
     measured = layers[-3:] if critics.layers is None else critics.layers
+    measured = (
+        [] if manifest.forget_samples else measured
+    )  # samples leave their classes, and so the information, behind
     measured = check_layers(model, measured, "mutual_information.layers")
 
     what = f"{name}, seed {seed}, on the"

@@ -12,7 +12,7 @@ from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
-from unlearning.methods import method_config, method_program
+from unlearning.methods import method_config, method_program, refuse_classes_alone
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
@@ -20,6 +20,8 @@ from unlearning.seeds import derive_seed
 
 def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
+    if manifest.forget_samples:
+        refuse_classes_alone([name])
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
     where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
     outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others

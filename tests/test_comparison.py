@@ -217,7 +217,7 @@ def test_retrain_gap_is_over_accuracies_probe_membership_attacks_and_k_nn(
 def test_divergence_is_that_of_the_predictions_on_the_test_forget_set(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
-    p, q = (evidence[name].shared.test_forget_logits.double().softmax(dim=1) for name in ("method", "retrained"))
+    p, q = (evidence[name].shared.forget_logits.double().softmax(dim=1) for name in ("method", "retrained"))
     expected = np.mean([jensenshannon(one, other, base=2) ** 2 for one, other in zip(p, q, strict=True)])
     assert compare("method").details["js_divergence"] == pytest.approx(expected)
 
@@ -240,7 +240,7 @@ def test_a_head_recovered_from_the_originals_own_features_gives_its_answers_back
     twist = torch.randn(4, 4, generator=torch.Generator().manual_seed(1))
     shared = evidence["original"].shared
     answers = shared.layers["penultimate"] @ weight
-    honest = replace(shared, train_logits=shared.train @ weight, test_forget_labels=answers.argmax(dim=1))
+    honest = replace(shared, train_logits=shared.train @ weight, forget_labels=answers.argmax(dim=1))
     evidence["original"] = replace(evidence["original"], shared=honest)
     twisted = {**shared.layers, "penultimate": shared.layers["penultimate"] @ twist}
     hidden = replace(honest, train=shared.train @ twist, layers=twisted)
@@ -270,7 +270,7 @@ def test_shadow_models_give_lira_and_rmia(
     own = replace(
         evidence["method"].shared,
         train_forget_scaled=torch.full((FORGET_IMAGES,), 9.0).double(),
-        test_forget_scaled=torch.full((FORGET_IMAGES,), -9.0).double(),
+        unseen_scaled=torch.full((FORGET_IMAGES,), -9.0).double(),
     )
     evidence["method"] = replace(evidence["method"], shared=own)
     assert compare("method", shadows=shadows).details[attack]["auc"] == 100
@@ -470,8 +470,8 @@ def with_forget_images(shared: Shared, count: int) -> Shared:
     return replace(
         shared,
         layers={layer: values[:count] for layer, values in shared.layers.items()},
-        test_forget_logits=shared.test_forget_logits[:count],
-        test_forget_labels=shared.test_forget_labels[:count],
+        forget_logits=shared.forget_logits[:count],
+        forget_labels=shared.forget_labels[:count],
     )
 
 

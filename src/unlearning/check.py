@@ -19,7 +19,7 @@ from unlearning.data.manifest import load_samples
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
 from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.inputs import outside_of, refuse_missing
-from unlearning.methods import method_config
+from unlearning.methods import method_config, refuse_classes_alone
 from unlearning.methods.families.points import EveryPoint, points_of
 from unlearning.models.backbone import Architecture, build
 from unlearning.models.ec_modules import ec_modules
@@ -28,6 +28,7 @@ from unlearning.models.taps import check_layers, evaluation_layers, tapped
 from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
 from unlearning.params_file import PARAMS, load_params
 from unlearning.sources import Source, load_source
+from unlearning.splitting import samples as by_sample
 from unlearning.splitting.classes import forget_classes
 from unlearning.splitting.request import read_request, refuse_unknown, unread_lists
 
@@ -69,6 +70,8 @@ def _check_names(params: Params, configs: Configs) -> None:
     for block, attack in {"relearn": params.relearn, "retain_only": params.retain_only}.items():
         _fits(attack.augment, params.data.image_size, block)
     refuse_unknown(params.forget)
+    if params.forget.scenario in by_sample.SCENARIOS:
+        refuse_classes_alone(params.methods)
     for unread in unread_lists(params.forget):
         print(f"warning: {PARAMS}: {unread}", file=sys.stderr)
 

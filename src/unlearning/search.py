@@ -68,6 +68,11 @@ def search_all(names: list[str]) -> Iterator[str]:
             raise InputError(f"methods: {name!r} is no row of params.yaml; add it with what it starts from")
     if params.search.criterion in NEED_RETRAINED and "retrained" not in params.references:
         raise InputError(f"search.criterion: {params.search.criterion} needs a retrained model among `references`")
+    if manifest.forget_samples:
+        raise InputError(
+            "forget.scenario: samples: settings are searched on held-out images of the classes to forget, and samples "
+            "have none; search with a choice of classes, and copy the values"
+        )
     if not len(manifest.select("validation", "forget")):
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
     refuse_another_split()

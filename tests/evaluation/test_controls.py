@@ -118,7 +118,7 @@ def measure(models: dict[str, nn.Module], world: Manifest, params: Params) -> di
         scores["head recovery"] = recovered_accuracy(head, forgotten(passes[name]), answers)
         scores["idi"] = information_difference_index(nats[name], nats["original"], nats["retrained"], 1e-6).idi
         own = passes[name].test
-        results[name] = Measured(*split_accuracy(own.predictions, own.labels, world.forget_classes), scores)
+        results[name] = Measured(*split_accuracy(own.predictions, own.labels, passes[name].test_forget), scores)
     return results
 
 

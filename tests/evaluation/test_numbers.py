@@ -86,7 +86,7 @@ def test_a_split_without_a_forget_or_a_retain_image_among_the_kept_is_named(
     with pytest.raises(InputError) as caught:
         with_masks(*((few, whole) if split == "training" else (whole, few)), manifest)
     message = str(caught.value)
-    assert message.startswith(f"the {split} split has no image of a {kind} class among the 3 looked at; add images, ")
+    assert message.startswith(f"the {split} split has no {kind} image among the 3 looked at; add images, ")
     assert message.endswith("or raise evaluate.max_samples")
 
 
@@ -138,9 +138,9 @@ def test_membership_is_told_by_images_that_the_model_has_not_seen(manifest: Mani
     assert membership(with_masks(train, test, manifest), seed=0) is not None
     assert membership(with_masks(train, test, lending), seed=0) is None  # six images of class 1 are left, ten are asked
     shared = shared_of(with_masks(train, test, lending), 1000, seed=0)
-    assert shared.test_forget_positions.tolist() == [13, 15, 17, 19, 21, 23]
-    assert len(shared.test_forget_scaled) == 6
-    assert len(shared.test_forget_logits) == len(shared.layers["penultimate"]) == 24
+    assert shared.unseen_positions.tolist() == [13, 15, 17, 19, 21, 23]
+    assert len(shared.unseen_scaled) == 6
+    assert len(shared.forget_logits) == len(shared.layers["penultimate"]) == 24
 
 
 @pytest.mark.parametrize("part", ["train", "test", "both"])
@@ -229,7 +229,46 @@ def attacked(member: float, other: float, manifest: Manifest, forget_test: int =
         forget = torch.from_numpy(np.isin(one.labels.numpy(), FORGET))
         known = 9.0 if one is train else 0.0
         one.logits = F.one_hot(one.labels, CLASSES) * torch.where(forget, own, known)[:, None]
-    return membership(with_masks(train, test, manifest), seed=0)
+    own = Split([str(position) for position in range(len(labels))], labels)
+    return membership(with_masks(train, test, replace(manifest, splits=manifest.splits | {"test": own})), seed=0)
+
+
+SAMPLES = (3, 4, 20, 33, 34, 50, 61, 75, 76, 88, 89)  # positions in the training split, of several classes
+
+
+@pytest.fixture
+def of_samples(manifest: Manifest) -> Manifest:
+    return replace(manifest, forget_classes=[], forget_samples=SAMPLES)
+
+
+def test_forgotten_samples_are_counted_apart_from_others_of_their_class(of_samples: Manifest) -> None:
+    forget = torch.zeros(len(TRAIN)).bool()
+    forget[list(SAMPLES)] = True
+    train = one_pass(TRAIN, predictions=shifted(torch.from_numpy(TRAIN), forget))
+    found = accuracies(with_masks(train, one_pass(TEST), of_samples), of_samples)
+    assert (found["forget_acc"], found["retain_acc"]) == (0.0, 100.0)
+    assert (found["test_forget_acc"], found["test_retain_acc"]) == (None, 100.0)
+
+
+def test_membership_of_samples_is_told_from_any_image_that_the_model_has_not_seen(of_samples: Manifest) -> None:
+    for known, area in ((9.0, 100.0), (3.0, 50.0)):
+        train, test = one_pass(TRAIN), one_pass(TEST)
+        true = torch.full((len(TRAIN),), 5.0)  # of retained images: nobody asks them
+        true[list(SAMPLES)] = known
+        train.logits = F.one_hot(train.labels, CLASSES) * true[:, None]
+        test.logits = F.one_hot(test.labels, CLASSES) * 3.0
+        found = membership(with_masks(train, test, of_samples), seed=0)
+        assert found is not None
+        assert found["all"]["auc"] == area
+
+
+def test_models_are_compared_on_the_forgotten_samples_themselves(of_samples: Manifest) -> None:
+    train, test = random_pass(TRAIN, 0), random_pass(TEST, 1)
+    shared = shared_of(with_masks(train, test, of_samples), 10, seed=0)
+    assert torch.equal(shared.forget_logits, train.logits[list(SAMPLES)])
+    assert torch.equal(shared.layers["penultimate"], train.features["penultimate"][list(SAMPLES)])
+    assert shared.train_forget_positions.tolist() == list(SAMPLES)
+    assert len(shared.unseen_positions) == len(TEST)
 
 
 def test_members_that_stand_out_are_found_by_every_attack(manifest: Manifest) -> None:
@@ -284,9 +323,9 @@ def test_what_is_shared_is_all_of_the_test_forget_set_and_bounded_samples_of_bot
 
     assert list(shared.layers) == ["layer2", "penultimate"]
     assert all(torch.equal(values, test.features[layer][forget]) for layer, values in shared.layers.items())
-    assert torch.equal(shared.test_forget_logits, test.logits[forget])
-    assert torch.equal(shared.test_forget_labels, test.labels[forget])
-    assert shared.test_forget_positions.tolist() == np.flatnonzero(np.isin(TEST, FORGET)).tolist()
+    assert torch.equal(shared.forget_logits, test.logits[forget])
+    assert torch.equal(shared.forget_labels, test.labels[forget])
+    assert shared.unseen_positions.tolist() == np.flatnonzero(np.isin(TEST, FORGET)).tolist()
 
     positions = shared.test_positions
     assert len(positions) == min(max_samples, 72)
@@ -312,7 +351,7 @@ def test_scaled_logits_are_of_the_true_class(manifest: Manifest) -> None:
     shared = shared_of(passes, 8, seed=0)
     for scaled, one, forget in (
         (shared.train_forget_scaled, passes.train, passes.train_forget),
-        (shared.test_forget_scaled, passes.test, passes.test_forget),
+        (shared.unseen_scaled, passes.test, passes.test_forget),
     ):
         p = one.logits[forget].double().softmax(dim=1).gather(1, one.labels[forget][:, None])[:, 0]
         assert scaled.dtype == torch.float64

@@ -21,8 +21,8 @@ def shared() -> Shared:
 
     return Shared(
         layers={layer: floats(3, 4 + number) for number, layer in enumerate(LAYERS)},
-        test_forget_logits=floats(6, 3).T,
-        test_forget_labels=torch.tensor([1, 1, 4]),
+        forget_logits=floats(6, 3).T,
+        forget_labels=torch.tensor([1, 1, 4]),
         test=floats(5, 14)[:, ::2],
         test_labels=torch.tensor([0, 1, 2, 3, 4]),
         test_positions=torch.arange(0, 50, 3)[:5],
@@ -31,8 +31,8 @@ def shared() -> Shared:
         train_labels=torch.tensor([0, 0, 5, 1]),
         train_forget_positions=torch.tensor([2, 9]),
         train_forget_scaled=floats(2, dtype=torch.float64) / 3,
-        test_forget_positions=torch.tensor([1, 4, 8]),
-        test_forget_scaled=floats(3, dtype=torch.float64) / 3,
+        unseen_positions=torch.tensor([1, 4, 8]),
+        unseen_scaled=floats(3, dtype=torch.float64) / 3,
     )
 
 

@@ -156,7 +156,9 @@ def test_checkpoint_of_another_split_is_refused(checkpoint: Checkpoint, manifest
 
 def test_checkpoint_of_other_forget_classes_is_refused(checkpoint: Checkpoint, manifest: Manifest) -> None:
     save_checkpoint(PATH, checkpoint)
-    with pytest.raises(InputError, match=r"made to forget the classes \[1\], data/forget\.json names the classes \[2\]"):
+    with pytest.raises(
+        InputError, match=r"made to forget the classes \[1\], data/forget\.json names the classes \[2\]"
+    ):
         load_checkpoint(PATH, replace(manifest, forget_classes=[2]))
 
 

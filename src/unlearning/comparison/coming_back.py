@@ -33,8 +33,13 @@ def above(own: Any, floor: Any) -> Any:
 
 
 def head_recovery(own: Evidence, original: Evidence) -> float | None:
-    """Return the test forget accuracy of the head that maps the model's features to the original's logits."""
+    """Return the test forget accuracy of the head that maps the model's features to the original's logits.
+
+    None where there is no such test image; forgotten samples have none.
+    """
     if not torch.equal(own.shared.train_labels, original.shared.train_labels):
         raise InputError("the models were evaluated on different samples; run `dvc repro`, which evaluates them again")
+    if own.raw["judged"]["forget"] is None:
+        return None
     head = recovered_head(own.shared.train, original.shared.train_logits)
-    return recovered_accuracy(head, own.shared.layers[PENULTIMATE], own.shared.test_forget_labels)
+    return recovered_accuracy(head, own.shared.layers[PENULTIMATE], own.shared.forget_labels)

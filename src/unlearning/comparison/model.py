@@ -44,11 +44,12 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
     percentages = comparable(own)
     near = closeness(own, percentages, beside)
     metrics: Metrics = {key: percentages[key] for key in ACCURACIES if key in percentages}
-    if alignment["cka_layers"][PENULTIMATE] is not None:
+    by_samples = bool(beside.manifest.forget_samples)
+    if alignment["cka_layers"][PENULTIMATE] is not None and not by_samples:
         metrics["cka"] = alignment["cka_layers"][PENULTIMATE]
     metrics |= {key: information[key] for key in ("idi", "idi_abs") if key in information}
     metrics |= transfer
-    scores = normalised_scores(metrics, transfer.get("knn_gap"))
+    scores = {} if by_samples else normalised_scores(metrics, transfer.get("knn_gap"))
     if "forget_acc" in scores:
         metrics["h_mean"] = h_mean(scores)
     if near:
@@ -66,10 +67,11 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
         "cost": relative_cost(own.cost, beside.retrained.cost if beside.retrained else {}),
         **{key: own.raw[key] for key in AS_MEASURED},
         "collapsed": bool(collapsed),
+        "by_samples": by_samples,
         "notes": [
             *missing_notes(own.raw, beside.manifest),
             *own.raw["too_few"],
-            *cka_notes(own, beside.cka),
+            *([] if by_samples else cka_notes(own, beside.cka)),
             *collapsed,
         ]
         + idi_notes(information)
@@ -114,12 +116,12 @@ def shadow_attacks(own: Shared, beside: Yardstick) -> dict[str, Any]:
 
     Nothing where there are no shadow models, or no images of one of the two kinds.
     """
-    shadows, train, test = beside.shadows, own.train_forget_positions, own.test_forget_positions
+    shadows, train, test = beside.shadows, own.train_forget_positions, own.unseen_positions
     if not shadows or not len(train) or not len(test):
         return {}
     says = torch.stack([torch.cat([shadow.train[train], shadow.test[test]]) for shadow in shadows])
     out = torch.stack([torch.cat([shadow.train_out[train], torch.ones(len(test)).bool()]) for shadow in shadows])
-    target = torch.cat([own.train_forget_scaled, own.test_forget_scaled])
+    target = torch.cat([own.train_forget_scaled, own.unseen_scaled])
     is_member = torch.arange(len(target)) < len(train)
     scores = {
         "lira": lira_scores(target, says, out),
@@ -147,7 +149,7 @@ def closeness(own: Evidence, percentages: dict[str, float], beside: Yardstick) -
     if beside.retrained is None:
         return {}
     gold = comparable(beside.retrained)
-    said, gold_said = own.shared.test_forget_logits, beside.retrained.shared.test_forget_logits
+    said, gold_said = own.shared.forget_logits, beside.retrained.shared.forget_logits
     return {
         "retrain_gap": retrain_gap(percentages, gold),
         **({"js_divergence": js_divergence(said, gold_said)} if len(said) else {}),

@@ -9,11 +9,18 @@ from unlearning.metrics.beside.cka import LEAST
 from unlearning.metrics.beside.h_mean import vanishing
 from unlearning.params import CKA
 
+OF_SAMPLES = (
+    "samples are forgotten and their classes are kept: TFA, CKA, IDI, H-Mean, the probes and the attacks that bring "
+    "classes back do not apply and are left out; FA is best where the retrained model's is"
+)
+NO_UNSEEN = "there is no test image that the model has not seen: TRA, MIA and ECE are left out"
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
 
 def missing_notes(raw: dict[str, Any], manifest: Manifest) -> list[str]:
     """Return which accuracies are left out for want of images, and which classes have no part in them."""
+    if manifest.forget_samples:
+        return [OF_SAMPLES] if raw["test_retain_acc"] is not None else [OF_SAMPLES, NO_UNSEEN]
     images = {
         "forget_acc": "training image to forget: FA, and all that is built on such images",
         "test_forget_acc": "test image to forget that the model has not seen: TFA and MIA",
@@ -32,7 +39,7 @@ def missing_notes(raw: dict[str, Any], manifest: Manifest) -> list[str]:
 
 def cka_notes(own: Evidence, cfg: CKA) -> list[str]:
     """Return why CKA is left out, where it is."""
-    count, least = len(own.shared.test_forget_labels), LEAST[cfg.estimator]
+    count, least = len(own.shared.forget_labels), LEAST[cfg.estimator]
     return [] if count >= least else [f"cka needs {least} test images to forget ({cfg.estimator}); {count} found"]
 
 

@@ -7,7 +7,6 @@ ask for images the model has not seen.
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +33,17 @@ class Passes:
     train_forget: Tensor  # bool (kept training samples,), which are to be forgotten
     test_forget: Tensor  # bool (kept test samples,)
     test_own: Tensor  # bool (kept test samples,), which are no training images
+    by_samples: bool = False  # whether samples are to be forgotten, and not classes
+
+    @property
+    def unseen(self) -> Tensor:
+        """Which kept test samples, bool, no model has seen and are like those to forget: of their classes, or any."""
+        return self.test_own if self.by_samples else self.test_forget & self.test_own
+
+    @property
+    def asked(self) -> tuple[Pass, Tensor]:
+        """The images that models are compared on: test images of the classes, or the forgotten samples themselves."""
+        return (self.train, self.train_forget) if self.by_samples else (self.test, self.test_forget)
 
 
 def with_masks(train: Pass, test: Pass, manifest: Manifest) -> Passes:
@@ -43,17 +53,18 @@ def with_masks(train: Pass, test: Pass, manifest: Manifest) -> Passes:
     """
     masks = []
     for name, split, one in (("training", "train", train), ("test", "test", test)):
-        forget = torch.from_numpy(np.isin(one.kept_labels.numpy(), manifest.forget_classes))
+        forget = torch.from_numpy(manifest.to_forget(split))[one.positions]
         missed = not forget.any() and len(manifest.select(split, "forget"))
         if forget.all() or missed:
             kind = "forgotten" if missed else "retained"
             raise InputError(
-                f"the {name} split has no image of a {kind} class among the {len(forget)} looked at; add images, "
+                f"the {name} split has no {kind} image among the {len(forget)} looked at; add images, "
                 "choose other classes (forget:), or raise evaluate.max_samples"
             )
         masks.append(forget)
     train_forget, test_forget = masks
-    return Passes(train, test, train_forget, test_forget, torch.from_numpy(manifest.own("test"))[test.positions])
+    own = torch.from_numpy(manifest.own("test"))[test.positions]
+    return Passes(train, test, train_forget, test_forget, own, bool(manifest.forget_samples))
 
 
 def accuracies(passes: Passes, manifest: Manifest) -> dict[str, Any]:
@@ -62,10 +73,11 @@ def accuracies(passes: Passes, manifest: Manifest) -> dict[str, Any]:
     "judged": of the images that attacks are judged by, before any attack: of the test split, stand-ins included.
     """
     train, test, classes, own = passes.train, passes.test, len(manifest.classes), manifest.own("test")
-    forget_acc, retain_acc = split_accuracy(train.predictions, train.labels, manifest.forget_classes)
+    of_train, of_test = (torch.from_numpy(manifest.to_forget(split)) for split in ("train", "test"))
+    forget_acc, retain_acc = split_accuracy(train.predictions, train.labels, of_train)
     predictions, labels = test.predictions[own], test.labels[own]
-    test_forget_acc, test_retain_acc = split_accuracy(predictions, labels, manifest.forget_classes)
-    judged = split_accuracy(test.predictions, test.labels, manifest.forget_classes)
+    test_forget_acc, test_retain_acc = split_accuracy(predictions, labels, of_test[own])
+    judged = split_accuracy(test.predictions, test.labels, of_test)
     return {
         "forget_acc": forget_acc,
         "retain_acc": retain_acc,
@@ -100,8 +112,8 @@ def linear_probes(passes: Passes, classes: int, cfg: LinearProbe, seed: int, dev
 
 
 def membership(passes: Passes, seed: int) -> dict[str, dict[str, float]] | None:
-    """Return the membership attacks on the forgotten classes; None where there are too few images."""
-    train, test, others = passes.train, passes.test, passes.test_forget & passes.test_own
+    """Return the membership attacks on the forgotten images; None where there are too few images."""
+    train, test, others = passes.train, passes.test, passes.unseen
     attacks = membership_inference(
         (train.logits[passes.train_forget], train.kept_labels[passes.train_forget]),
         (test.logits[others], test.kept_labels[others]),
@@ -126,17 +138,17 @@ def diagnostics(passes: Passes) -> dict[str, Any]:
 
 
 def shared_of(passes: Passes, max_samples: int, seed: int) -> Shared:
-    """Return what the comparison needs: all of the test forget set, samples of the training and the test split."""
-    train, test = passes.train, passes.test
-    forget, unseen, train_forget = passes.test_forget, passes.test_forget & passes.test_own, passes.train_forget
+    """Return what the comparison needs: of the images to compare on, and samples of the training and the test split."""
+    train, test, unseen, train_forget = passes.train, passes.test, passes.unseen, passes.train_forget
+    asked, forget = passes.asked
     some_train, some_test = (
         torch.from_numpy(kept_sample(len(one.positions), max_samples, seed)) for one in (train, test)
     )
-    test_forget_logits, test_forget_labels = test.logits[forget], test.kept_labels[forget]
+    forget_logits, forget_labels = asked.logits[forget], asked.kept_labels[forget]
     return Shared(
-        {layer: values[forget] for layer, values in test.features.items()},
-        test_forget_logits,
-        test_forget_labels,
+        {layer: values[forget] for layer, values in asked.features.items()},
+        forget_logits,
+        forget_labels,
         test.features[PENULTIMATE][some_test],
         test.kept_labels[some_test],
         test.positions[some_test],

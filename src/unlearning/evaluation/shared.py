@@ -11,16 +11,16 @@ from unlearning.errors import InputError
 from unlearning.files import write_atomically
 
 PENULTIMATE = "penultimate"  # the classifier's input, as the last of the layers
-LAYER = "test_forget_layers."  # prefix of the names of the layers in the file
+LAYER = "forget_layers."  # prefix of the names of the layers in the file
 
 
 @dataclass(frozen=True)
 class Shared:
     """Logits and features of the same samples for every model: float32 (n, d), penultimate but for `layers`."""
 
-    layers: dict[str, Tensor]  # of the test forget set, pooled; "penultimate" among them
-    test_forget_logits: Tensor
-    test_forget_labels: Tensor
+    layers: dict[str, Tensor]  # pooled, "penultimate" among them, of the test forget set, or of the forgotten samples
+    forget_logits: Tensor  # of the same images
+    forget_labels: Tensor
     test: Tensor  # of a sample of the test split
     test_labels: Tensor
     test_positions: Tensor  # of these samples within the split
@@ -29,8 +29,10 @@ class Shared:
     train_labels: Tensor
     train_forget_positions: Tensor  # within the training split, for LiRA
     train_forget_scaled: Tensor  # log(p_y / (1 - p_y)), float64
-    test_forget_positions: Tensor  # within the test split, for LiRA: of its own images alone
-    test_forget_scaled: Tensor
+    unseen_positions: (
+        Tensor  # within the test split, for LiRA: images no model saw, of the same kind as those to forget
+    )
+    unseen_scaled: Tensor
 
 
 def save_shared(shared: Shared, path: Path) -> None:

@@ -2,11 +2,12 @@
 
 A method file has a class `Config(UnlearnRecipe)`, its block of params.yaml, and a generator `unlearn(run, cfg)` that
 yields one loss per optimiser step (README, "Your own method"). It may have what `make search` varies beside lr and
-epochs: `SEARCH = {"<parameter>": (lowest, highest)}`, floats on a logarithmic scale or whole numbers.
+epochs: `SEARCH = {"<parameter>": (lowest, highest)}`, floats on a logarithmic scale or whole numbers; and `SAMPLES =
+True` where it can forget samples whose classes are kept, and not whole classes alone.
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ def method_program(name: str) -> Callable[[Run, Any], Iterator[Tensor]]:
 def method_search(name: str) -> dict[str, tuple[float, float] | tuple[int, int]]:
     """Return what `make search` varies beside lr and epochs, {parameter: (lowest, highest)}: the method's SEARCH."""
     return getattr(_module(name), "SEARCH", {})
+
+
+def refuse_classes_alone(names: Iterable[str]) -> None:
+    """Raise InputError naming the methods that can forget whole classes only, where samples are to be forgotten."""
+    unfit = [name for name in names if not getattr(_module(name), "SAMPLES", False)]
+    if unfit:
+        fit = [name for name in known_methods() if getattr(_module(name), "SAMPLES", False)]
+        raise InputError(
+            f"methods: {', '.join(unfit)} can erase whole classes only, and forget.scenario: samples keeps them; take "
+            f"such rows out of `methods`; for samples there are {', '.join(fit)}"
+        )
 
 
 def _module(name: str) -> Any:

@@ -22,6 +22,7 @@ class Config(ContrastConfig):
 
 
 SEARCH = {"lambda_cu": (0.3, 10.0), "omega": (1, 4)}
+SAMPLES = True  # the loss asks for no missing class
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:

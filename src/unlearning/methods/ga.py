@@ -20,6 +20,9 @@ class Config(UnlearnRecipe):
     stop_at_forget_acc: Percent
 
 
+SAMPLES = True  # the loss asks for no missing class
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield -CE(forget)."""
     network = run.optimise(run.model, cfg)

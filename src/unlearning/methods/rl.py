@@ -18,6 +18,9 @@ class Config(RandomLabelConfig):
     retain_pass: bool
 
 
+SAMPLES = True  # the loss asks for no missing class
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield CE(forget, random labels) for each forget batch, then CE(retain, labels) for each retain batch."""
     return towards_random_labels(run, cfg, run.optimise(run.model, cfg), cfg.retain_pass)

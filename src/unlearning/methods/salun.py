@@ -26,6 +26,9 @@ class Config(RandomLabelConfig):
     saliency: Annotated[float, Field(gt=0, le=1)]  # share of the weights that learn
 
 
+SAMPLES = True  # the loss asks for no missing class
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield the losses of RL, with the weights outside the saliency mask held where they are."""
     gradients = forget_gradients(run)
