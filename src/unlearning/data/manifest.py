@@ -56,6 +56,11 @@ class Manifest:
         """Identify samples, labels, split and content; the forget classes are not part of it."""
         return hashlib.sha256(_dump(self).encode()).hexdigest()[:16]
 
+    @property
+    def erased(self) -> list[str]:
+        """Return the names of the classes to forget."""
+        return [self.classes[label] for label in self.forget_classes]
+
     def select(self, split: str, part: Part = "all") -> np.ndarray:
         """Return the positions, int64 (n,), of the forget or retain samples (or all) within a split."""
         labels = self.splits[split].labels
@@ -83,8 +88,8 @@ class Manifest:
 def save_manifest(manifest: Manifest) -> None:
     """Write both files, each atomically."""
     write_atomically(MANIFEST, lambda temporary: temporary.write_text(_dump(manifest), encoding="utf-8"))
-    names = [manifest.classes[label] for label in manifest.forget_classes]
-    write_json(FORGET, {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": names})
+    chosen = {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": manifest.erased}
+    write_json(FORGET, chosen)
 
 
 def load_manifest() -> Manifest:

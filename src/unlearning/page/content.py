@@ -13,7 +13,7 @@ from unlearning.over_seeds import Summary, flat, gold_of
 from unlearning.page.curves import charts, logs, rounded
 from unlearning.page.gallery import Gallery
 from unlearning.page.glossary import Term, glossary
-from unlearning.page.harm import Worst, accuracies, erased, worst
+from unlearning.page.harm import Worst, accuracies, worst
 from unlearning.page.limits import Basis, behind, limits
 from unlearning.page.parameters import Defaults, Difference, defaults, differences
 from unlearning.page.provenance import Images, ModelFile, commit, images_of, model_files, now, software
@@ -99,7 +99,7 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
     held_out, cost = held_out_numbers_table(models), cost_numbers_table(models)
     known, marks = defaults(), {mark for one in models.values() for mark in marks_of(one).values()}
     return Content(
-        erased=erased(manifest),
+        erased=manifest.erased,
         data_set=data_set(manifest),
         architecture=params.model.name,
         headline=params.headline,
@@ -153,7 +153,7 @@ def origin(models: Models, manifest: Manifest, params: Params, basis: Basis) -> 
     """Return where the numbers come from."""
     device = sorted({str(one.mean["cost"]["device"]) for one in models.values() if one.mean["cost"].get("device")})
     rows = [
-        ("Erased classes", ", ".join(erased(manifest))),
+        ("Erased classes", ", ".join(manifest.erased)),
         ("Data", data_set(manifest)),
         ("Content of the images (hash)", manifest.content),
         ("Split (hash)", manifest.hash),

@@ -45,11 +45,6 @@ class Repository:
     cache: Path  # DVC's
     remotes: dict[str, str]  # DVC's: name and where
 
-    @property
-    def erased(self) -> list[str]:
-        """Return the names of the erased classes."""
-        return [self.manifest.classes[label] for label in self.manifest.forget_classes]
-
     def inside(self, path: Path) -> bool:
         """Return whether a file lies below the repository, links in its path followed."""
         return (self.root / path).resolve().is_relative_to(self.root)
@@ -118,7 +113,7 @@ def _names_an_erased_class(manifest: Path | None, here: Repository) -> bool:
     if manifest is None or not manifest.is_file():
         return True  # nobody can say that it has none of them
     classes = json.loads(manifest.read_text(encoding="utf-8"))["classes"]
-    return not set(classes).isdisjoint(here.erased)
+    return not set(classes).isdisjoint(here.manifest.erased)
 
 
 def _scratch(here: Repository) -> list[Place]:  # noqa: ARG001
@@ -192,7 +187,7 @@ def _cached_models(here: Repository) -> list[Place]:
 
 def _holds_the_original(header: Header | None, here: Repository) -> bool:
     stages = HOLD_THE_ORIGINAL.values()
-    return header is not None and header.stage in stages and not set(header.classes).isdisjoint(here.erased)
+    return header is not None and header.stage in stages and not set(header.classes).isdisjoint(here.manifest.erased)
 
 
 def _header(path: Path) -> Header | None:
