@@ -16,7 +16,7 @@ from unlearning.data.manifest import Manifest, Split
 from unlearning.over_seeds import Summary
 from unlearning.page.content import Content, content
 from unlearning.page.gallery import Gallery, gallery
-from unlearning.params import ANOTHER, REFERENCES
+from unlearning.params import ANOTHER, REFERENCES, is_audited
 from unlearning.params_file import load_params
 
 IMAGES = 80  # of each class and split
@@ -42,7 +42,7 @@ def _with_classes(one: Summary, accuracy: list[float]) -> Summary:
 
 def content_of(models: dict[str, Summary], manifest: Manifest, epochs: int = 20, **changes: Any) -> Content:
     """Return what the page says of the models, after their files were written; changes: blocks of params.yaml."""
-    methods = [name for name in models if name not in (*REFERENCES, ANOTHER)]
+    methods = [name for name in models if name not in (*REFERENCES, ANOTHER) and not is_audited(name)]
     values = values_of_params()
     values["methods"] = {name: {"start": "original"} for name in methods}
     values["references"] = {name: one for name, one in values["references"].items() if name in models}

@@ -35,7 +35,7 @@ def test_the_first_thing_said_is_what_was_erased_how_it_went_and_what_is_not_pro
     said = text_of(page_of(manifest))
     assert said.startswith("Erasure report: bee, elk")
     places = [said.index(text) for text in (
-        "Erased bee elk 2 classes of made-up: 6 classes", "the verdict here is on cu", "a mean over 3 repetitions",
+        "Erased bee elk 2 classes of made-up: 6 classes", "The verdict here is on cu", "a mean over 3 repetitions",
         "cu: forgotten in depth", "What this page cannot promise", "They do not prove that nothing is left",
         "Verdict on each model",
     )]  # fmt: skip
@@ -53,6 +53,16 @@ def test_without_a_retrained_model_the_page_says_which_words_are_left_out(manife
     said = text_of(render(content_of(with_classes(made_up(retrained=False, cu=DEEP), 6), manifest)))
     assert "This word needs a retrained model, and none was trained" in said
     assert "There is no retrained model. What a model that never saw the classes would answer" in said
+
+
+def test_a_model_made_elsewhere_is_called_audited_wherever_it_is_named(manifest: Manifest) -> None:
+    models = with_classes(made_up(cu=DEEP, vendor=DEEP | {"cost": {}}), 6)
+    page = render(content_of(models, manifest, audit={"vendor": {"checkpoint": "vendor.pt"}}))
+    assert "Made elsewhere, and audited: vendor. The verdict here is on cu" in text_of(page)
+    assert "Made elsewhere: vendor. By what method" in text_of(page)
+    named = re.findall(r'<span class="model (\w+)">vendor</span> <span class="kind">(\w+)</span>', page)
+    assert len(named) >= 5  # verdict, evidence, tables
+    assert set(named) == {("audited", "audited")}
 
 
 def test_blank_numbers_are_dashes_and_nothing_fails(manifest: Manifest) -> None:

@@ -46,6 +46,7 @@ class Content:
     architecture: str
     headline: str
     methods: list[str]
+    audited: list[str]  # rows of models made elsewhere
     verdicts: dict[str, Verdict]
     kinds: dict[str, Kind]
     controls: "Controls"
@@ -104,6 +105,7 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
         architecture=params.model.name,
         headline=params.headline,
         methods=list(params.methods),
+        audited=list(params.audit),
         verdicts=found,
         kinds={name: kind_of(name) for name in models},
         controls=controls(found),
@@ -198,12 +200,12 @@ def as_picture(path: Path) -> str:
 
 
 def shown_at_first(models: Models, headline: str) -> list[str]:
-    """Return the models that charts begin with: all of a few, else the references, the headline and a control."""
+    """Return the models that charts begin with: all of a few, else references, audited, the headline and a control."""
     names = [name for name in models if name != ANOTHER]
     if len(names) <= SHOWN_AT_FIRST:
         return names
     control = next((name for name in names if name in CONTROLS), None)
-    return [name for name in names if kind_of(name) == "reference" or name in (headline, control)]
+    return [name for name in names if kind_of(name) in ("reference", "audited") or name in (headline, control)]
 
 
 def numbers(models: Models) -> dict[str, Any]:

@@ -46,10 +46,11 @@ def differences(default: Mapping[str, Any], here: Mapping[str, Any], text: str) 
     """
     before, after, means = dict(leaves(default)), dict(leaves(here)), meanings(text)
     keys = [*after, *(key for key in before if key not in after)]
+    blocks = {key[:end] for key in keys for end in range(len(key)) if key[end] == "."}
     return [
         Difference(key, _shown(before, key), _shown(after, key), means.get(key, ""))
         for key in keys
-        if before.get(key, _NONE) != after.get(key, _NONE)
+        if before.get(key, _NONE) != after.get(key, _NONE) and key not in blocks  # empty on one side: its keys tell it
     ]
 
 
