@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.conftest import DROPPED, SHAPE
+from tests.conftest import DROPPED, SHAPE, values_of_params
 from tests.page.build import content_of, manifest_of, with_classes
 from tests.page.models import DEEP, made_up
 from unlearning.data.manifest import Manifest
@@ -15,9 +15,11 @@ from unlearning.files import sha256_of
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.page import provenance
+from unlearning.page.pictured import shows
 from unlearning.page.render import as_script, render
 
 LARGEST = 8_000_000  # bytes, of 20 models and 1,000 classes
+PICTURE = re.compile("data:image/(?:png;base64,iVBORw0KGgo|jpeg;base64,/9j/)")
 ASSETS = Path(provenance.__file__).parent / "assets"
 
 
@@ -71,6 +73,35 @@ def test_blank_numbers_are_dashes_and_nothing_fails(manifest: Manifest) -> None:
     row = re.search(r'<tr id="numbers-cu".*?</tr>', page, re.DOTALL)
     assert row
     assert '<td data-key="test_forget_acc" data-value="">–</td>' in row.group()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"photos": False}, "set figures.photos: true in params.yaml"), ({"queries": 0}, "figures.queries is 0")],
+)
+def test_a_page_without_photos_needs_no_pixels_and_says_how_to_have_them(
+    manifest: Manifest, asked: dict[str, object], says: str
+) -> None:
+    figures = values_of_params()["figures"] | {"models": []}
+    with_photos = page_of(manifest, figures=figures | {"photos": True})
+    Path("data/split/test.npy").unlink()  # so that no byte of a photo can come into the page
+    without = page_of(manifest, figures=figures | asked)
+    assert len(PICTURE.findall(with_photos)) > 10
+    assert says not in text_of(with_photos)
+    assert PICTURE.findall(without) == []
+    assert says in text_of(without)
+
+
+def test_the_head_says_which_classes_are_pictured(manifest: Manifest) -> None:
+    figures = values_of_params()["figures"] | {"models": []}
+    shown, withheld, other = Path("shown.html"), Path("withheld.html"), Path("other.html")
+    shown.write_text(page_of(manifest, figures=figures | {"photos": True}))
+    withheld.write_text(page_of(manifest, figures=figures | {"photos": False}))
+    other.write_text("<!doctype html><title>Another page</title>bee")
+    assert [shows(shown, ["bee"]), shows(shown, ["a class of another run"])] == [True, False]
+    assert [shows(page, manifest.classes) for page in (withheld, other)] == [False, False]
+    shown.write_text(re.sub('<meta name="pictured".*', "", shown.read_text()))
+    assert shows(shown, ["bee"])  # nobody can say that it has none
 
 
 def test_names_of_classes_are_text_and_no_markup() -> None:

@@ -11,7 +11,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.figures.table import LEGEND, attack_columns, attack_numbers, main_columns, marks_of
 from unlearning.over_seeds import Summary, flat, gold_of
 from unlearning.page.curves import charts, logs, rounded
-from unlearning.page.gallery import Gallery
+from unlearning.page.gallery import Gallery, Shown
 from unlearning.page.glossary import Term, glossary
 from unlearning.page.harm import Worst, accuracies, worst
 from unlearning.page.limits import Basis, behind, limits
@@ -66,6 +66,8 @@ class Content:
     origin: "Origin"
     notes: list[str]
     pictures: dict[str, str]  # {title: data URI} of figures that are drawn for one class alone
+    nearest: Shown
+    pictured: list[str]  # classes whose images are in the page
     data: dict[str, Any]  # for the scripts
 
 
@@ -125,6 +127,8 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
         origin=origin(models, manifest, params, basis),
         notes=[f"{name}, {note}" for name, one in models.items() for note in together(one.details["notes"])],
         pictures={title: as_picture(path) for title, path in FIGURES.items() if path.is_file()},
+        nearest=figures.shown,
+        pictured=[manifest.classes[label] for label in sorted({figures.labels[place] for place in figures.pictures})],
         data=data(models, manifest, params, figures, {name: one.level for name, one in found.items()}),
     )
 
