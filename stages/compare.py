@@ -133,8 +133,8 @@ def draw_pictures(of_models: dict[str, Shared], params: Params, manifest: Manife
 
 def write_page(summaries: dict[str, Summary], of_models: dict[str, Shared], params: Params, manifest: Manifest) -> None:
     features = {name: shared.test for name, shared in of_models.items()}
-    sample, cfg = of_models["original"], params.figures
-    pictures = gallery(features, sample.test_labels, sample.test_positions, cfg.neighbours, manifest, cfg.seed)
+    sample = of_models["original"]
+    pictures = gallery(features, sample.test_labels, sample.test_positions, params.figures, manifest)
     text = render(content(summaries, manifest, params, pictures))
     write_atomically(Path("metrics/report.html"), lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, TypeVar, get_args
@@ -76,6 +76,15 @@ def load_values(path: Path = PARAMS) -> dict[str, Any]:
         held = "nothing" if values is None else f"a {type(values).__name__}"
         raise InputError(f"{path} should hold keys and values, but holds {held}; `git checkout {path}` brings it back")
     return values
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested values, in their order; an empty block is a value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> AnyBlock:

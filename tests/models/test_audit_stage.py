@@ -18,7 +18,8 @@ from tests.pipeline import ROOT
 from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.errors import InputError
 from unlearning.models.backbone import build
-from unlearning.models.checkpoint import HEADER, checkpoint_path, load_checkpoint
+from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
+from unlearning.models.header import HEADER
 
 Run = Callable[..., None]
 MODEL = {"name": SHAPE.name, "kwargs": SHAPE.kwargs, "small_stem": SHAPE.small_stem, "pretrained": False}

@@ -16,7 +16,6 @@ from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.errors import InputError
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import (
-    HEADER,
     Checkpoint,
     load_checkpoint,
     model_weights,
@@ -25,6 +24,7 @@ from unlearning.models.checkpoint import (
     save_checkpoint,
 )
 from unlearning.models.ec_modules import ec_modules
+from unlearning.models.header import HEADER
 
 PARAMS = {"lr": 0.1, "epochs": 3, "augment": {"flip": 0.5, "min_area": 1.0}, "layer_weights": [0.2, 1.0], "clip": None}
 PATH = Path("models/original.safetensors")

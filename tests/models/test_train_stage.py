@@ -17,7 +17,7 @@ from tests.conftest import SHAPE, changed, values_of_params
 from tests.pipeline import ROOT
 from unlearning.files import sha256_of
 from unlearning.models.backbone import build
-from unlearning.models.checkpoint import HEADER
+from unlearning.models.header import HEADER
 
 Take = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("world")

@@ -16,7 +16,7 @@ from unlearning.data.manifest import Manifest, Split
 from unlearning.over_seeds import Summary
 from unlearning.page.content import Content, content
 from unlearning.page.gallery import Gallery, gallery
-from unlearning.params import ANOTHER, REFERENCES
+from unlearning.params import ANOTHER, REFERENCES, Figures, is_audited
 from unlearning.params_file import load_params
 
 IMAGES = 80  # of each class and split
@@ -42,17 +42,23 @@ def _with_classes(one: Summary, accuracy: list[float]) -> Summary:
 
 def content_of(models: dict[str, Summary], manifest: Manifest, epochs: int = 20, **changes: Any) -> Content:
     """Return what the page says of the models, after their files were written; changes: blocks of params.yaml."""
-    methods = [name for name in models if name not in (*REFERENCES, ANOTHER)]
+    methods = [name for name in models if name not in (*REFERENCES, ANOTHER) and not is_audited(name)]
     values = values_of_params()
     values["methods"] = {name: {"start": "original"} for name in methods}
     values["references"] = {name: one for name, one in values["references"].items() if name in models}
     values["seeds"] = [int(seed) for seed in models["original"].details["seeds"]]
-    values |= {"headline": methods[0], "figures": values["figures"] | {"models": []}} | changes
+    figures = {"models": [], "photos": True}
+    values |= {"headline": methods[0], "figures": values["figures"] | figures} | changes
     Path("params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     for name, one in models.items():
         write_metrics(name, one)
         write_log(name, epochs, seeds=len(values["seeds"]))
-    return content(models, manifest, load_params(), pictures_of(manifest, [*values["references"], methods[0]]))
+    return content(
+        models,
+        manifest,
+        load_params(),
+        pictures_of(manifest, [*values["references"], methods[0]], load_params().figures),
+    )
 
 
 def write_metrics(name: str, one: Summary) -> None:
@@ -74,9 +80,9 @@ def write_log(name: str, epochs: int, seeds: int) -> None:
         )
 
 
-def pictures_of(manifest: Manifest, models: list[str]) -> Gallery:
+def pictures_of(manifest: Manifest, models: list[str], figures: Figures) -> Gallery:
     """Return a gallery of random features."""
     labels = torch.from_numpy(manifest.splits["test"].labels)
     random = torch.Generator().manual_seed(0)
     features = {name: torch.randn(len(labels), 6, generator=random) for name in models}
-    return gallery(features, labels, torch.arange(len(labels)), 5, manifest, 0)
+    return gallery(features, labels, torch.arange(len(labels)), figures, manifest)

@@ -7,17 +7,19 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.conftest import DROPPED, SHAPE
+from tests.conftest import DROPPED, SHAPE, values_of_params
 from tests.page.build import content_of, manifest_of, with_classes
 from tests.page.models import DEEP, made_up
 from unlearning.data.manifest import Manifest
 from unlearning.files import sha256_of
 from unlearning.models.backbone import build
-from unlearning.models.checkpoint import HEADER, Checkpoint, new_header, save_checkpoint
+from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.page import provenance
+from unlearning.page.pictured import shows
 from unlearning.page.render import as_script, render
 
 LARGEST = 8_000_000  # bytes, of 20 models and 1,000 classes
+PICTURE = re.compile("data:image/(?:png;base64,iVBORw0KGgo|jpeg;base64,/9j/)")
 ASSETS = Path(provenance.__file__).parent / "assets"
 
 
@@ -35,7 +37,7 @@ def test_the_first_thing_said_is_what_was_erased_how_it_went_and_what_is_not_pro
     said = text_of(page_of(manifest))
     assert said.startswith("Erasure report: bee, elk")
     places = [said.index(text) for text in (
-        "Erased bee elk 2 classes of made-up: 6 classes", "the verdict here is on cu", "a mean over 3 repetitions",
+        "Erased bee elk 2 classes of made-up: 6 classes", "The verdict here is on cu", "a mean over 3 repetitions",
         "cu: forgotten in depth", "What this page cannot promise", "They do not prove that nothing is left",
         "Verdict on each model",
     )]  # fmt: skip
@@ -55,12 +57,51 @@ def test_without_a_retrained_model_the_page_says_which_words_are_left_out(manife
     assert "There is no retrained model. What a model that never saw the classes would answer" in said
 
 
+def test_a_model_made_elsewhere_is_called_audited_wherever_it_is_named(manifest: Manifest) -> None:
+    models = with_classes(made_up(cu=DEEP, vendor=DEEP | {"cost": {}}), 6)
+    page = render(content_of(models, manifest, audit={"vendor": {"checkpoint": "vendor.pt"}}))
+    assert "Made elsewhere, and audited: vendor. The verdict here is on cu" in text_of(page)
+    assert "Made elsewhere: vendor. By what method" in text_of(page)
+    named = re.findall(r'<span class="model (\w+)">vendor</span> <span class="kind">(\w+)</span>', page)
+    assert len(named) >= 5  # verdict, evidence, tables
+    assert set(named) == {("audited", "audited")}
+
+
 def test_blank_numbers_are_dashes_and_nothing_fails(manifest: Manifest) -> None:
     blank = DEEP | {"test_forget_acc": DROPPED, "membership": None, "cka_layers__penultimate": None, "cost": {}}
     page = render(content_of(with_classes(made_up(cu=blank), 6), manifest))
     row = re.search(r'<tr id="numbers-cu".*?</tr>', page, re.DOTALL)
     assert row
     assert '<td data-key="test_forget_acc" data-value="">–</td>' in row.group()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [({"photos": False}, "set figures.photos: true in params.yaml"), ({"queries": 0}, "figures.queries is 0")],
+)
+def test_a_page_without_photos_needs_no_pixels_and_says_how_to_have_them(
+    manifest: Manifest, asked: dict[str, object], says: str
+) -> None:
+    figures = values_of_params()["figures"] | {"models": []}
+    with_photos = page_of(manifest, figures=figures | {"photos": True})
+    Path("data/split/test.npy").unlink()  # so that no byte of a photo can come into the page
+    without = page_of(manifest, figures=figures | asked)
+    assert len(PICTURE.findall(with_photos)) > 10
+    assert says not in text_of(with_photos)
+    assert PICTURE.findall(without) == []
+    assert says in text_of(without)
+
+
+def test_the_head_says_which_classes_are_pictured(manifest: Manifest) -> None:
+    figures = values_of_params()["figures"] | {"models": []}
+    shown, withheld, other = Path("shown.html"), Path("withheld.html"), Path("other.html")
+    shown.write_text(page_of(manifest, figures=figures | {"photos": True}))
+    withheld.write_text(page_of(manifest, figures=figures | {"photos": False}))
+    other.write_text("<!doctype html><title>Another page</title>bee")
+    assert [shows(shown, ["bee"]), shows(shown, ["a class of another run"])] == [True, False]
+    assert [shows(page, manifest.classes) for page in (withheld, other)] == [False, False]
+    shown.write_text(re.sub('<meta name="pictured".*', "", shown.read_text()))
+    assert shows(shown, ["bee"])  # nobody can say that it has none
 
 
 def test_names_of_classes_are_text_and_no_markup() -> None:
@@ -89,7 +130,6 @@ def test_the_files_of_the_models_are_named_by_their_hashes(manifest: Manifest) -
     assert "unlearn@cu, from abc of file.pt" in page
     assert sha256_of(other) in page
     assert "No file of a model" not in page
-    assert provenance.HEADER == HEADER
 
 
 def test_parameters_that_differ_are_not_known_without_git(manifest: Manifest) -> None:

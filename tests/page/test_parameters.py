@@ -84,3 +84,9 @@ def test_without_git_nothing_is_known_and_nothing_fails(tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", "")
     assert defaults() is None
     assert commit().startswith("unknown")
+
+
+def test_a_block_that_was_empty_is_told_by_its_keys_alone() -> None:
+    full: dict[str, object] = {"audit": {"vendor": {"checkpoint": "a.pt"}}}
+    assert [one.key for one in differences({"audit": {}}, full, "")] == ["audit.vendor.checkpoint"]
+    assert [one.key for one in differences(full, {"audit": {}}, "")] == ["audit.vendor.checkpoint"]

@@ -131,6 +131,24 @@ def test_copies_that_nobody_knew_of_are_named_and_left_alone(clone: Clone, photo
     assert (clone.folder / "notes.bin").is_file()
 
 
+def test_pages_that_show_them_are_removed_wherever_they_lie_and_others_stay(clone: Clone) -> None:
+    mark = '<!doctype html><title>Erasure report: dog</title><meta name="pictured" content="[&#34;{}&#34;]">'
+    pages = {name: clone.folder / name for name in (
+        "metrics/report.html", "results/ours/report.html", ".dvc/cache/files/md5/ab/cd", ".dvc/tmp/exps/1/report.html",
+    )}  # fmt: skip
+    other = clone.folder / ".dvc/cache/files/md5/ab/ce"
+    for path in [*pages.values(), other]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(mark.format("cat" if path == other else "dog"))
+    _, said = purge(clone)
+    assert "metrics/report.html and its copies, which show them: 3 files" in said
+    assert "DVC's cache: such pages of this run and of earlier ones: 1 file" in said
+    code, said = purge(clone, "--images", "--yes")
+    assert code == 0, said
+    assert [name for name, path in pages.items() if path.exists()] == []
+    assert other.is_file()
+
+
 def test_a_split_that_is_not_what_the_lock_says_stops_before_anything_is_deleted(clone: Clone) -> None:
     clone.set_params({"data": {"seed": 7}})
     before = state_of(clone.folder)

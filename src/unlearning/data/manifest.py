@@ -82,7 +82,8 @@ class Manifest:
     @property
     def kept_classes(self) -> list[int]:
         """The other classes."""
-        return [label for label in range(len(self.classes)) if label not in self.absent_classes]
+        absent = set(self.absent_classes)
+        return [label for label in range(len(self.classes)) if label not in absent]
 
     def to_forget(self, split: str) -> np.ndarray:
         """Return which samples of a split, bool (N,), are to be forgotten."""
@@ -90,6 +91,11 @@ class Manifest:
         if split == "train":
             forget[list(self.forget_samples)] = True
         return forget
+
+    @property
+    def erased(self) -> list[str]:
+        """Return the names of the classes to forget."""
+        return [self.classes[label] for label in self.forget_classes]
 
     def select(self, split: str, part: Part = "all") -> np.ndarray:
         """Return the positions, int64 (n,), of the forget or retain samples (or all) within a split."""
@@ -128,8 +134,7 @@ class Manifest:
 def save_manifest(manifest: Manifest) -> None:
     """Write both files, each atomically."""
     write_atomically(MANIFEST, lambda temporary: temporary.write_text(_dump(manifest), encoding="utf-8"))
-    names = [manifest.classes[label] for label in manifest.forget_classes]
-    chosen = {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": names}
+    chosen = {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": manifest.erased}
     ids = [manifest.splits["train"].ids[position] for position in manifest.forget_samples]
     write_json(FORGET, chosen | ({"forget_samples": ids} if ids else {}))
 

@@ -9,6 +9,7 @@ from huggingface_hub import ModelCardData
 
 from unlearning.data.manifest import Manifest
 from unlearning.models.checkpoint import Header
+from unlearning.params_file import leaves
 
 Measured = dict[str, dict[str, Any]]  # {model: the details of one seed}, the references first, the model last
 Read = Callable[[dict[str, Any]], float | None]
@@ -114,7 +115,7 @@ def _erased(header: Header, dropped: bool, manifest: Manifest) -> str:
 def _how(header: Header) -> str:
     method = header.stage.partition("@")[2] or header.stage
     lines = [f"- by: `{header.stage}`{_about(method)}"]
-    lines += [f"- {key}: {value}" for key, value in _flat(header.params)]
+    lines += [f"- {key}: {value}" for key, value in leaves(header.params)]
     lines += [f"- from the file: {header.source}" if header.source else "- from an original trained on the same split"]
     lines += [f"- split of the images: `{header.split}`"]
     return "\n".join(lines) + "\n"
@@ -126,14 +127,6 @@ def _about(method: str) -> str:
     except ModuleNotFoundError:
         return ""
     return f", {text.strip().splitlines()[0]}"
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs = [
-        _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
-        for key, value in values.items()
-    ]
-    return [pair for group in pairs for pair in group]
 
 
 def _measured(measured: Measured, dropped: bool) -> str:

@@ -10,9 +10,14 @@ DRAWINGS = ("digits",)  # sources whose images are no photos, but drawings that 
 NO_PICTURE = np.full((1, 1, 3), 225, dtype=np.uint8)  # a grey square
 
 
+def may_be_shown(source: str, photos: bool) -> bool:
+    """Return whether test images may stand in figures and pages: drawings always, photos (figures.photos) if asked."""
+    return photos or source in DRAWINGS
+
+
 def pictures_or_none(manifest: Manifest, positions: list[int], photos: bool) -> list[np.ndarray]:
     """Return test images as `test_pictures` does, or grey squares where they are photos and none may be shown."""
-    if photos or manifest.source in DRAWINGS:
+    if may_be_shown(manifest.source, photos):
         return test_pictures(manifest, positions)
     return [NO_PICTURE] * len(positions)
 

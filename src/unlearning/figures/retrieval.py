@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.data.manifest import Manifest
-from unlearning.figures.pictures import DRAWINGS, pictures_or_none
+from unlearning.figures.pictures import may_be_shown, pictures_or_none
 from unlearning.figures.style import BLUE, VERMILION, save
 from unlearning.seeds import derive_seed
 
@@ -47,7 +47,7 @@ def draw_retrieval(
     figure = Figure(figsize=(INCH * width, INCH * height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    title = TITLE.format(note="" if photos or manifest.source in DRAWINGS else NOT_SHOWN)
+    title = TITLE.format(note="" if may_be_shown(manifest.source, photos) else NOT_SHOWN)
     axes.text(width / 2, 0.1, title + FRAMES.format(gold=reference), fontsize=8, ha="center", va="top")
     top = TOP
     for query in queries:

@@ -15,10 +15,9 @@ from unlearning.errors import InputError
 from unlearning.files import write_atomically
 from unlearning.models.backbone import Architecture, build, load_exactly
 from unlearning.models.ec_modules import ec_modules
+from unlearning.models.header import FORMAT, HEADER, header_fields
 
 CHECKPOINTS = Path("models")
-FORMAT = "unlearning-1"
-HEADER = "unlearning"  # one metadata key: safetensors writes several in no fixed order, and bytes must not depend on it
 MODEL, MODULES = "model.", "modules."
 
 
@@ -109,14 +108,9 @@ def read_header(path: Path) -> Header | None:
     """
     if not path.is_file():
         raise InputError(f"no checkpoint {path}; run the stage that makes it, or `dvc checkout`")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(HEADER)
-    except SafetensorError:
+    fields = header_fields(path)
+    if fields is None:
         return None
-    if text is None:
-        return None
-    fields = json.loads(text)
     if fields.pop("format") != FORMAT:
         raise InputError(f"{path} was written by another version of this pipeline; rebuild it with `dvc repro --force`")
     fields["architecture"] = Architecture(**fields["architecture"])

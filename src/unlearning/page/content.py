@@ -11,9 +11,9 @@ from unlearning.data.manifest import Manifest
 from unlearning.figures.table import LEGEND, attack_columns, attack_numbers, main_columns, marks_of
 from unlearning.over_seeds import Summary, flat, gold_of
 from unlearning.page.curves import charts, logs, rounded
-from unlearning.page.gallery import Gallery
+from unlearning.page.gallery import Gallery, Shown
 from unlearning.page.glossary import Term, glossary
-from unlearning.page.harm import Worst, accuracies, erased, worst
+from unlearning.page.harm import Worst, accuracies, worst
 from unlearning.page.limits import Basis, behind, limits
 from unlearning.page.parameters import Defaults, Difference, defaults, differences
 from unlearning.page.provenance import Images, ModelFile, commit, images_of, model_files, now, software
@@ -46,6 +46,7 @@ class Content:
     architecture: str
     headline: str
     methods: list[str]
+    audited: list[str]  # rows of models made elsewhere
     verdicts: dict[str, Verdict]
     kinds: dict[str, Kind]
     controls: "Controls"
@@ -65,6 +66,8 @@ class Content:
     origin: "Origin"
     notes: list[str]
     pictures: dict[str, str]  # {title: data URI} of figures that are drawn for one class alone
+    nearest: Shown
+    pictured: list[str]  # classes whose images are in the page
     data: dict[str, Any]  # for the scripts
 
 
@@ -99,11 +102,12 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
     held_out, cost = held_out_numbers_table(models), cost_numbers_table(models)
     known, marks = defaults(), {mark for one in models.values() for mark in marks_of(one).values()}
     return Content(
-        erased=erased(manifest),
+        erased=manifest.erased,
         data_set=data_set(manifest),
         architecture=params.model.name,
         headline=params.headline,
         methods=list(params.methods),
+        audited=list(params.audit),
         verdicts=found,
         kinds={name: kind_of(name) for name in models},
         controls=controls(found),
@@ -123,6 +127,8 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
         origin=origin(models, manifest, params, basis),
         notes=[f"{name}, {note}" for name, one in models.items() for note in together(one.details["notes"])],
         pictures={title: as_picture(path) for title, path in FIGURES.items() if path.is_file()},
+        nearest=figures.shown,
+        pictured=[manifest.classes[label] for label in sorted({figures.labels[place] for place in figures.pictures})],
         data=data(models, manifest, params, figures, {name: one.level for name, one in found.items()}),
     )
 
@@ -153,7 +159,7 @@ def origin(models: Models, manifest: Manifest, params: Params, basis: Basis) -> 
     """Return where the numbers come from."""
     device = sorted({str(one.mean["cost"]["device"]) for one in models.values() if one.mean["cost"].get("device")})
     rows = [
-        ("Erased classes", ", ".join(erased(manifest))),
+        ("Erased classes", ", ".join(manifest.erased)),
         ("Data", data_set(manifest)),
         ("Content of the images (hash)", manifest.content),
         ("Split (hash)", manifest.hash),
@@ -198,12 +204,12 @@ def as_picture(path: Path) -> str:
 
 
 def shown_at_first(models: Models, headline: str) -> list[str]:
-    """Return the models that charts begin with: all of a few, else the references, the headline and a control."""
+    """Return the models that charts begin with: all of a few, else references, audited, the headline and a control."""
     names = [name for name in models if name != ANOTHER]
     if len(names) <= SHOWN_AT_FIRST:
         return names
     control = next((name for name in names if name in CONTROLS), None)
-    return [name for name in names if kind_of(name) == "reference" or name in (headline, control)]
+    return [name for name in names if kind_of(name) in ("reference", "audited") or name in (headline, control)]
 
 
 def numbers(models: Models) -> dict[str, Any]:

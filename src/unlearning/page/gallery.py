@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,15 +13,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.data.manifest import Manifest
-from unlearning.figures.pictures import test_pictures
+from unlearning.figures.pictures import may_be_shown, test_pictures
 from unlearning.figures.retrieval import choose_queries, nearest
 from unlearning.figures.tsne import NEIGHBOURS
+from unlearning.params import Figures
 
 QUERIES = 2  # images of each erased class
 SIDE = 56  # px of a picture, at most
 LOSSLESS = 32  # px: pictures up to it stay as they are
 POINTS = 25  # of a class on a map
 SPAN = 999  # coordinates of a map are integers from 0 to it
+Shown = Literal["pictures", "names", "nothing"]  # of the nearest images
 ROOM = 2_000_000  # bytes of all pictures and maps: classes beyond it are left out, and the page says how many
 
 
@@ -49,6 +52,7 @@ class OfClass:
 class Gallery:
     models: list[str]
     gold: str  # whose neighbours the others' are compared with
+    shown: Shown
     classes: list[OfClass] = field(default_factory=list)
     pictures: dict[int, str] = field(default_factory=dict)  # {position in the test split: data URI}
     labels: dict[int, int] = field(default_factory=dict)  # {the same: class}
@@ -56,31 +60,43 @@ class Gallery:
 
 
 def gallery(
-    features: Mapping[str, Tensor], labels: Tensor, positions: Tensor, neighbours: int, manifest: Manifest, seed: int
+    features: Mapping[str, Tensor], labels: Tensor, positions: Tensor, figures: Figures, manifest: Manifest
 ) -> Gallery:
     """Return the pictures and maps of as many erased classes as there is room for, in the order of the classes.
 
     features: {model: (n, d)} of the same test images, the original's among them; labels and positions (within the test
-    split): int64 (n,).
+    split): int64 (n,). Without figures.photos there are no pictures of photos, without figures.queries none at all.
     """
     gold = "retrained" if "retrained" in features else "original"
     there = [label for label in manifest.forget_classes if bool((labels == label).any())]
     centres = class_centres(features["original"], labels)
     known = dict(zip(positions.tolist(), labels.tolist(), strict=True))
-    found = Gallery(list(features), gold)
+    found = Gallery(list(features), gold, shown(figures, manifest))
     room = ROOM
     for number, label in enumerate(there):
         near = nearest_kept(centres, label, manifest.forget_classes)
-        one = _of_class(label, near, features, labels, positions, neighbours, seed)
-        new = [place for place in _shown(one) if place not in found.pictures]
-        pictures = dict(zip(new, map(data_uri, test_pictures(manifest, new)), strict=True))
+        one = _of_class(label, near, features, labels, positions, figures)
+        new = [place for place in _places(one) if place not in found.labels]
+        pictures = pictures_of(new, manifest) if found.shown == "pictures" else {}
         room -= sum(map(len, pictures.values())) + _size(one.map)
         if room < 0:
             return replace(found, left_out=len(there) - number)
         found.classes.append(one)
         found.pictures.update(pictures)
-        found.labels.update({place: known[place] for place in pictures})
+        found.labels.update({place: known[place] for place in new})
     return found
+
+
+def shown(figures: Figures, manifest: Manifest) -> Shown:
+    """Return what of the nearest images may stand in the page."""
+    if figures.queries == 0:
+        return "nothing"
+    return "pictures" if may_be_shown(manifest.source, figures.photos) else "names"
+
+
+def pictures_of(positions: list[int], manifest: Manifest) -> dict[int, str]:
+    """Return {position in the test split: data URI}."""
+    return dict(zip(positions, map(data_uri, test_pictures(manifest, positions)), strict=True))
 
 
 def class_centres(features: Tensor, labels: Tensor) -> dict[int, Tensor]:
@@ -128,27 +144,26 @@ def _of_class(
     features: Mapping[str, Tensor],
     labels: Tensor,
     positions: Tensor,
-    neighbours: int,
-    seed: int,
+    figures: Figures,
 ) -> OfClass:
-    places = positions.tolist()
+    places, neighbours = positions.tolist(), figures.neighbours
     queries = [
         Query(
             places[query],
             {model: [places[one] for one in nearest(values, query, neighbours)] for model, values in features.items()},
         )
-        for query in choose_queries(labels, [label], label, QUERIES, seed)
+        for query in choose_queries(labels, [label], label, QUERIES if figures.queries else 0, figures.seed)
     ]
-    shown = torch.cat([torch.nonzero(labels == one).flatten()[:POINTS] for one in [label, *near]])
+    mapped = torch.cat([torch.nonzero(labels == one).flatten()[:POINTS] for one in [label, *near]])
     return OfClass(
         label,
         queries,
-        Map(labels[shown].tolist(), {model: plane(values[shown]) for model, values in features.items()}),
+        Map(labels[mapped].tolist(), {model: plane(values[mapped]) for model, values in features.items()}),
     )
 
 
-def _shown(one: OfClass) -> Iterator[int]:
-    """Yield each picture once."""
+def _places(one: OfClass) -> Iterator[int]:
+    """Yield the position of each image that is asked for or found, once."""
     yield from dict.fromkeys(
         place for query in one.queries for places in ([query.picture], *query.found.values()) for place in places
     )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unlearning.data.manifest import Manifest
 from unlearning.over_seeds import Summary
 from unlearning.params import ANOTHER
 
@@ -30,8 +29,3 @@ def worst(models: Mapping[str, Summary]) -> list[Worst]:
         for name, one in models.items()
         if name not in ("original", ANOTHER)
     ]
-
-
-def erased(manifest: Manifest) -> list[str]:
-    """Return the names of the erased classes."""
-    return [manifest.classes[label] for label in manifest.forget_classes]

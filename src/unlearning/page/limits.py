@@ -8,7 +8,7 @@ import numpy as np
 from unlearning.data.manifest import Manifest
 from unlearning.over_seeds import Summary
 from unlearning.page.verdict import LEAST_IMAGES
-from unlearning.params import CONTROLS, Params
+from unlearning.params import CONTROLS, Params, is_audited
 
 ALWAYS = (
     "The numbers say what these measures and attacks found on these images. They do not prove that nothing is left: "
@@ -46,6 +46,10 @@ BORROWED = (
     "attacks and features, and are not counted in TFA, TRA and membership inference."
 )
 UNSEEN = "There is no unseen image of an erased class: whether the model recognises new images of it was not measured."
+AUDITED = (
+    "Made elsewhere: {names}. By what method, from which model and with which images is not known here; what is "
+    "left in them was measured as in every other."
+)
 COLLAPSED = (
     "The features of the erased classes have nearly collapsed in {names}: a low CKA says nothing there, and the "
     "collapse itself can be seen by who has the weights."
@@ -84,6 +88,7 @@ class Basis:
 def limits(models: Mapping[str, Summary], basis: Basis) -> list[str]:
     """Return what the numbers of this run cannot say, the most important first."""
     collapsed = [name for name, one in models.items() if one.mean["collapsed"]]
+    audited = [name for name in models if is_audited(name)]
     cases = [
         (True, ALWAYS[0]),
         ("retrained" not in models, NO_RETRAINED),
@@ -99,6 +104,7 @@ def limits(models: Mapping[str, Summary], basis: Basis) -> list[str]:
         (basis.borrowed > 0, BORROWED.format(count=basis.borrowed)),
         (bool(collapsed), COLLAPSED.format(names=", ".join(collapsed))),
         (not any(name in models for name in CONTROLS), NO_CONTROL),
+        (bool(audited), AUDITED.format(names=", ".join(audited))),
         *((True, text) for text in ALWAYS[1:]),
     ]
     return [text for holds, text in cases if holds]

@@ -1,13 +1,14 @@
 """Parameters that differ from the defaults: params.yaml as it is, against the one that git has."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
 from unlearning.page.provenance import git
+from unlearning.params_file import leaves
 from unlearning.yaml_text import parsed
 
 AGAINST = "params.yaml"
@@ -43,12 +44,13 @@ def differences(default: Mapping[str, Any], here: Mapping[str, Any], text: str) 
 
     text: of params.yaml, for its comments.
     """
-    before, after, means = dict(_leaves(default)), dict(_leaves(here)), meanings(text)
+    before, after, means = dict(leaves(default)), dict(leaves(here)), meanings(text)
     keys = [*after, *(key for key in before if key not in after)]
+    blocks = {key[:end] for key in keys for end in range(len(key)) if key[end] == "."}
     return [
         Difference(key, _shown(before, key), _shown(after, key), means.get(key, ""))
         for key in keys
-        if before.get(key, _NONE) != after.get(key, _NONE)
+        if before.get(key, _NONE) != after.get(key, _NONE) and key not in blocks  # empty on one side: its keys tell it
     ]
 
 
@@ -75,14 +77,6 @@ def _values(text: str) -> Any:
 
 
 _NONE = object()
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _shown(values: Mapping[str, Any], key: str) -> str:

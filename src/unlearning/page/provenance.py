@@ -1,6 +1,5 @@
 """Where the numbers come from: commit, date, software, images, and the files of the models."""
 
-import json
 import platform
 import subprocess
 from collections.abc import Iterable
@@ -8,15 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError, safe_open
 
 from unlearning.data.manifest import SPLITS, Manifest
 from unlearning.files import sha256_of
+from unlearning.models.header import header_fields
 
 MODELS = Path("models")
-HEADER = "unlearning"  # metadata key of a checkpoint; models/checkpoint.py, which has it too, loads a library of models
 PACKAGES = ("torch", "torchvision", "timm", "dvc")
 CODE = ("src", "stages", "dvc.yaml", "params.yaml")
 SECONDS = 20  # for git: a page without a commit is better than none
@@ -90,18 +86,8 @@ def model_files(models: Iterable[str], seeds: Iterable[int]) -> list[ModelFile]:
     return [_model_file(name, seed, path) for (name, seed), path in paths.items() if path.is_file()]
 
 
-def header_of(path: Path) -> dict[str, Any]:
-    """Return the header of a checkpoint; empty where there is no such file, or it has none."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            fields: dict[str, Any] = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-    except (OSError, SafetensorError, ValueError):
-        return {}
-    return fields
-
-
 def _model_file(name: str, seed: int, path: Path) -> ModelFile:
-    header = header_of(path)
+    header = header_fields(path) or {}
     return ModelFile(name, seed, sha256_of(path), header.get("stage") or "", header.get("source") or "")
 
 

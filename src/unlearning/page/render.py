@@ -9,6 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from unlearning.page.content import Content
+from unlearning.page.gallery import Shown
+from unlearning.page.pictured import TITLE, as_mark
 from unlearning.page.verdict import QUESTIONS
 
 HERE = Path(__file__).parent
@@ -34,6 +36,14 @@ SAYS = {
     "blind": "cannot see the difference here",
     "no floor": "nothing to read it by",
 }
+NEAREST: dict[Shown, str] = {
+    "pictures": "",
+    "names": (
+        "Photos are left out, and names of classes stand for them. To have them here, set figures.photos: true in "
+        "params.yaml and run dvc repro: then photos of the erased classes lie in this file, wherever it goes."
+    ),
+    "nothing": "No image was asked for: figures.queries is 0 in params.yaml.",
+}
 SCRIPTS = ("plotly-basic.min.js", "terms.js", "tables.js", "charts.js", "choices.js")
 
 
@@ -42,6 +52,9 @@ def render(content: Content) -> str:
     template = _environment().get_template("page.html.j2")
     return template.render(
         page=content,
+        title=TITLE,
+        pictured=as_mark(content.pictured),
+        nearest=NEAREST,
         questions=QUESTIONS,
         titles=TITLES,
         asks=ASKS,

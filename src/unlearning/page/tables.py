@@ -22,10 +22,10 @@ from unlearning.figures.table import (
 )
 from unlearning.over_seeds import Summary
 from unlearning.page.glossary import name_of, term_of
-from unlearning.params import ANOTHER, CONTROLS, REFERENCES
+from unlearning.params import ANOTHER, CONTROLS, REFERENCES, is_audited
 
 Models = Mapping[str, Summary]
-Kind = Literal["reference", "floor", "control", "method"]
+Kind = Literal["reference", "floor", "control", "method", "audited"]
 WIDE = 12  # columns: a table with more is printed across the sheet
 
 
@@ -69,16 +69,16 @@ class Table:
 
 
 def kind_of(name: str) -> Kind:
-    """Return what a row is: a reference, the noise floor, a control, or a method."""
+    """Return what a row is: a reference, the noise floor, a control, a method, or a model made elsewhere."""
     kinds: dict[str, Kind] = {ANOTHER: "floor"}
     kinds.update(dict.fromkeys(REFERENCES, "reference"))
     kinds.update(dict.fromkeys(CONTROLS, "control"))
-    return kinds.get(name, "method")
+    return kinds.get(name, "audited" if is_audited(name) else "method")
 
 
 def main_numbers_table(models: Models) -> Table:
     """Return what stands in metrics/models, and the divergence; the best in bold, as in the report."""
-    columns = _with_gaps(main_columns(models), models)
+    columns = _with_gaps(main_columns(models))
     best = best_rows(models, columns) if over_several_seeds(models) else {}
     rows = {name: main_numbers(one) for name, one in models.items()}
     marks = {name: marks_of(one) for name, one in models.items()}
@@ -119,14 +119,17 @@ def cost_numbers_table(models: Models) -> Table:
     return _table("cost", "What it cost to make each model", rows, COST_COLUMNS)
 
 
-def _with_gaps(columns: Columns, models: Models) -> Columns:
+def _with_gaps(columns: Columns) -> Columns:
     """The report has a set's gap in brackets; here each number is a cell."""
-    sets = dict.fromkeys(name for one in models.values() for name in one.metrics.get("knn_gap", {}))
-    plain = {
-        key: column._replace(heading=f"k-NN {key[4:]}") if key.startswith("knn.") else column
-        for key, column in columns.items()
-    }
-    return plain | {f"knn_gap.{name}": Column(f"k-NN gap {name} ↓", 1) for name in sets}
+    found: Columns = {}
+    for key, column in columns.items():
+        topic, _, name = key.partition(".")
+        if topic == "knn":
+            found[key] = column._replace(heading=f"k-NN {name}")
+            found[f"knn_gap.{name}"] = Column(f"k-NN gap {name} ↓", 1)
+        else:
+            found[key] = column
+    return found
 
 
 def _table(

@@ -14,6 +14,7 @@ import numpy as np
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest, load_manifest
 from unlearning.errors import InputError
 from unlearning.models.checkpoint import CHECKPOINTS, Header, read_header
+from unlearning.page.pictured import shows
 from unlearning.params import Params
 from unlearning.params_file import load_params
 from unlearning.yaml_text import parsed
@@ -22,7 +23,7 @@ Kind = Literal["images", "original"]
 KINDS: tuple[Kind, ...] = ("images", "original")
 HOLD_THE_ORIGINAL = {"original": "train@original", "ec_modules": "pretrain_ec"}  # model: the stage that wrote it
 SCRATCH, TEMPORARY = Path(".scratch"), Path(".dvc/tmp/exps")
-RETRIEVAL = Path("plots/retrieval.png")
+RETRIEVAL, PAGE = Path("plots/retrieval.png"), Path("metrics/report.html")
 PIXELS = "train.npy"  # by which a folder of a split is known
 
 
@@ -45,11 +46,6 @@ class Repository:
     cache: Path  # DVC's
     remotes: dict[str, str]  # DVC's: name and where
 
-    @property
-    def erased(self) -> list[str]:
-        """Return the names of the erased classes."""
-        return [self.manifest.classes[label] for label in self.manifest.forget_classes]
-
     def inside(self, path: Path) -> bool:
         """Return whether a file lies below the repository, links in its path followed."""
         return (self.root / path).resolve().is_relative_to(self.root)
@@ -69,7 +65,7 @@ def repository() -> Repository:
 def places_of(kind: Kind, here: Repository) -> list[Place]:
     """Return where copies of the erased images, or of the original model, lie; empty places are left out."""
     finders: dict[Kind, list[Callable[[Repository], list[Place]]]] = {
-        "images": [_split, _cached_splits, _scratch, _figures, _sources, _features],
+        "images": [_split, _cached_splits, _scratch, _figures, _pages, _sources, _features],
         "original": [_models, _cached_models, _scratch, _given],
     }
     return [place for find in [*finders[kind], _remotes] for place in find(here) if place.files or place.advice]
@@ -118,7 +114,7 @@ def _names_an_erased_class(manifest: Path | None, here: Repository) -> bool:
     if manifest is None or not manifest.is_file():
         return True  # nobody can say that it has none of them
     classes = json.loads(manifest.read_text(encoding="utf-8"))["classes"]
-    return not set(classes).isdisjoint(here.erased)
+    return not set(classes).isdisjoint(here.manifest.erased)
 
 
 def _scratch(here: Repository) -> list[Place]:  # noqa: ARG001
@@ -132,17 +128,37 @@ def _scratch(here: Repository) -> list[Place]:  # noqa: ARG001
 
 def _figures(here: Repository) -> list[Place]:
     drawn = [RETRIEVAL] if RETRIEVAL.is_file() and here.params.figures.queries else []
-    published = [path for path in Path("results").glob(f"*/{RETRIEVAL}") if _same_data(path.parents[1], here)]
-    asked = ("git", "log", "--all", "--format=%h", "--", str(RETRIEVAL), f"results/*/{RETRIEVAL}")
-    commits = _said_by(*asked).split() if (here.root / ".git").exists() else []
-    history = (
-        f"{len(commits)} commits hold it; where it shows them, rewrite the history: "
-        f"git filter-repo --invert-paths --path-glob '*{RETRIEVAL}'"
+    return [
+        Place("figures that show them, if drawn with figures.photos", (*drawn, *_published(str(RETRIEVAL), here))),
+        _in_history(here, str(RETRIEVAL), f"results/*/{RETRIEVAL}"),
+    ]
+
+
+def _pages(here: Repository) -> list[Place]:
+    """Find the pages that say, in their heads, that images of an erased class are in them."""
+    copies = [path for path in _files(TEMPORARY) if path.name == PAGE.name]
+    pages = [PAGE] if PAGE.is_file() else []
+    own, cached = (
+        [path for path in paths if shows(path, here.manifest.erased)]
+        for paths in ([*pages, *_published(PAGE.name, here), *copies], cached_files(here.cache))
     )
     return [
-        Place("figures that show them, if drawn with figures.photos", (*drawn, *published)),
-        Place(f"git's history of {RETRIEVAL}", advice=history if commits else ""),
+        Place(f"{PAGE} and its copies, which show them", tuple(own)),
+        _in_cache("DVC's cache: such pages of this run and of earlier ones", cached, here),
+        _in_history(here, f"results/*/{PAGE.name}"),
     ]
+
+
+def _published(name: str, here: Repository) -> list[Path]:
+    return [path for folder in Path("results").glob("*") if _same_data(folder, here) for path in folder.glob(name)]
+
+
+def _in_history(here: Repository, *patterns: str) -> Place:
+    asked = ("git", "log", "--all", "--format=%h", "--", *patterns)
+    commits = _said_by(*asked).split() if (here.root / ".git").exists() else []
+    globs = " ".join(f"--path-glob '{pattern}'" for pattern in patterns)
+    advice = f"{len(commits)} commits hold it; where it shows them, rewrite the history: git filter-repo --invert-paths"
+    return Place(f"git's history of {patterns[0]}", advice=f"{advice} {globs}" if commits else "")
 
 
 def _same_data(results: Path, here: Repository) -> bool:
@@ -192,7 +208,7 @@ def _cached_models(here: Repository) -> list[Place]:
 
 def _holds_the_original(header: Header | None, here: Repository) -> bool:
     stages = HOLD_THE_ORIGINAL.values()
-    return header is not None and header.stage in stages and not set(header.classes).isdisjoint(here.erased)
+    return header is not None and header.stage in stages and not set(header.classes).isdisjoint(here.manifest.erased)
 
 
 def _header(path: Path) -> Header | None:

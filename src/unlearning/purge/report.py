@@ -16,7 +16,7 @@ def headline(kind: Kind, here: Repository) -> str:
         return "The original model:"
     manifest = here.manifest
     counts = [f"{len(manifest.select(name, 'forget'))} {name}" for name in manifest.splits]
-    return f"Images of the erased classes {', '.join(map(repr, here.erased))} ({', '.join(counts)}):"
+    return f"Images of the erased classes {', '.join(map(repr, here.manifest.erased))} ({', '.join(counts)}):"
 
 
 def place_line(place: Place) -> str:

@@ -96,11 +96,15 @@
   const gallery = data.gallery;
   function picture(place, kind) {
     const frame = document.createElement("div");
-    const image = document.createElement("img");
+    const known = gallery.pictures[place];
+    const image = document.createElement(known ? "img" : "div");
     const name = data.classes[gallery.labels[place]];
     frame.className = `picture ${kind}`;
-    image.src = gallery.pictures[place];
-    image.alt = "";
+    image.className = known ? "" : "blank";
+    if (known) {
+      image.src = known;
+      image.alt = "";
+    }
     frame.append(image, kind === "query" ? `asked: ${name}` : name);
     return frame;
   }
@@ -136,7 +140,7 @@
   let maps = [];
   function pictures() {
     const one = gallery.classes[byId("pictured").selectedIndex];
-    byId("nearest").replaceChildren(...one.queries.flatMap(neighbours));
+    if (gallery.shown !== "nothing") byId("nearest").replaceChildren(...one.queries.flatMap(neighbours));
     maps.forEach(forget);
     byId("maps").replaceChildren();
     maps = gallery.models.map((model) => {
@@ -146,7 +150,7 @@
     });
   }
   if (gallery.classes.length) {
-    byId("gold").textContent = gallery.gold;
+    if (gallery.shown !== "nothing") byId("gold").textContent = gallery.gold;
     choose(byId("pictured"), gallery.classes.map((one) => data.classes[one.label]), null, pictures);
     byId("pictured").selectedIndex = 0;
     if (gallery.left_out) byId("pictured").closest("p").append(`${gallery.left_out} more classes had no room on this page.`);
