@@ -110,3 +110,21 @@ def test_training_images_that_stand_in_are_judged_by_and_hidden_from_the_attacke
     assert mean["test_acc_per_class"] == [None] * len(world.classes)
     assert "TFA and MIA are left out" in report
     assert "TRA and ECE are left out" in report
+
+
+def test_of_forgotten_samples_only_what_needs_no_missing_class_is_measured(world: Manifest, measured: Measured) -> None:
+    samples = tuple(range(0, 96, 4))
+    metrics, details, report = measured(replace(world, forget_classes=[], forget_samples=samples))
+    assert set(metrics) == {"forget_acc", "retain_acc", "test_retain_acc", "mia_auc"}
+    mean = details["mean"]
+    assert mean["by_samples"] is True
+    assert (
+        mean["linear_probe"]["all"]["forget"]
+        is mean["head_recovery"]["forget"]
+        is mean["retain_only"]["forget"]
+        is None
+    )
+    assert mean["prototype"]["forget"] == mean["relearn"]["forget"] == {}
+    assert "samples are forgotten and their classes are kept" in report
+    assert "FA → retrained's" in report
+    assert "no training image" not in report

@@ -17,6 +17,7 @@ from unlearning.page.harm import Worst, accuracies, worst
 from unlearning.page.limits import Basis, behind, limits
 from unlearning.page.parameters import Defaults, Difference, defaults, differences
 from unlearning.page.provenance import Images, ModelFile, commit, images_of, model_files, now, software
+from unlearning.page.sample_verdict import sample_verdicts
 from unlearning.page.tables import (
     Kind,
     Table,
@@ -28,6 +29,7 @@ from unlearning.page.tables import (
     main_numbers_table,
 )
 from unlearning.page.verdict import Level, Verdict, verdicts
+from unlearning.page.wording import Wording, erased_names, wording
 from unlearning.params import ANOTHER, CONTROLS, Params
 from unlearning.params_file import PARAMS, load_values
 
@@ -41,7 +43,9 @@ SHOWN_AT_FIRST = 6  # models in a chart: with so many or fewer all are drawn
 class Content:
     """What the templates write down."""
 
+    words: Wording
     erased: list[str]
+    count: int  # of what was erased: classes, or images
     data_set: str
     architecture: str
     headline: str
@@ -97,12 +101,15 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
     Reads params.yaml, plots/tsne.png, the logs of training and the models' files, as far as they are there, and git.
     """
     basis = Basis.of(manifest, params)
-    found = verdicts(models, basis.test_erased)
+    by_samples = basis.by_samples
+    found = sample_verdicts(models, basis.train_erased) if by_samples else verdicts(models, basis.test_erased)
     tables = [main_numbers_table(models), *filter(None, [floor_numbers_table(models)]), attack_numbers_table(models)]
     held_out, cost = held_out_numbers_table(models), cost_numbers_table(models)
     known, marks = defaults(), {mark for one in models.values() for mark in marks_of(one).values()}
     return Content(
-        erased=manifest.erased,
+        words=wording(manifest),
+        erased=erased_names(manifest),
+        count=basis.train_erased if by_samples else len(manifest.forget_classes),
         data_set=data_set(manifest),
         architecture=params.model.name,
         headline=params.headline,
@@ -148,7 +155,7 @@ _OF_SEED = re.compile(r"seed (-?\d+): ")
 
 def controls(found: Mapping[str, Verdict]) -> Controls:
     """Return what the controls were said to be: nothing was erased in them but what the last layer says."""
-    own = {name: found[name] for name in CONTROLS if name in found}
+    own = {name: found[name] for name in CONTROLS if name in found and "features" in found[name].answers}
     wrong = [name for name, one in own.items() if one.answers["features"].level in ("good", "part")]
     untold = [name for name, one in own.items() if one.answers["features"].level == "unknown"]
     level: Level = "bad" if wrong else "unknown" if untold or not own else "good"
@@ -159,7 +166,7 @@ def origin(models: Models, manifest: Manifest, params: Params, basis: Basis) -> 
     """Return where the numbers come from."""
     device = sorted({str(one.mean["cost"]["device"]) for one in models.values() if one.mean["cost"].get("device")})
     rows = [
-        ("Erased classes", ", ".join(manifest.erased)),
+        (wording(manifest).erased.capitalize(), ", ".join(erased_names(manifest))),
         ("Data", data_set(manifest)),
         ("Content of the images (hash)", manifest.content),
         ("Split (hash)", manifest.hash),

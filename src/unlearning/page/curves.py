@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unlearning.figures.table import by_samples
 from unlearning.over_seeds import Summary
 from unlearning.params import ANOTHER
 
@@ -39,7 +40,8 @@ def _cka(models: Mapping[str, Summary]) -> Chart:
     return Chart(
         "cka",
         "CKA to the original, layer by layer",
-        "Test images of the erased classes. 100: the layer's features are the original's.",
+        f"{'The erased images' if by_samples(models) else 'Test images of the erased classes'}. 100: the layer's "
+        "features are the original's.",
         "layer, from input to output",
         "CKA to the original, %",
         layers,

@@ -54,6 +54,11 @@ COLLAPSED = (
     "The features of the erased classes have nearly collapsed in {names}: a low CKA says nothing there, and the "
     "collapse itself can be seen by who has the weights."
 )
+OF_SAMPLES = (
+    "Images were erased whose classes are kept. What speaks for a model are its answers on them and attacks that ask "
+    "whether they were trained on; what its features keep of single images was not looked into."
+)
+FEW_SAMPLES = "{count} images were erased. With fewer than {least} nothing is said of answers and attacks."
 UNSURE = "With {count} test images of the erased classes, one image is {points:.1f} points of any accuracy on them."
 
 
@@ -68,6 +73,7 @@ class Basis:
     unseen_kept: int
     borrowed: int
     seeds: int
+    by_samples: bool  # whether samples were erased, and not classes
 
     @classmethod
     def of(cls, manifest: Manifest, params: Params) -> "Basis":
@@ -82,6 +88,7 @@ class Basis:
             int(np.count_nonzero(own[kept])),
             int(np.count_nonzero(~own)),
             len(params.seeds),
+            bool(manifest.forget_samples),
         )
 
 
@@ -95,19 +102,32 @@ def limits(models: Mapping[str, Summary], basis: Basis) -> list[str]:
         ("retrained" not in models and "short_run" in models, SHORT_RUN),
         (basis.seeds == 1, ONE_SEED),
         (1 < basis.seeds < ENOUGH_SEEDS, FEW_SEEDS.format(count=basis.seeds)),
+        *(_of_samples(basis) if basis.by_samples else _of_classes(basis)),
+        (basis.borrowed > 0, BORROWED.format(count=basis.borrowed)),
+        (bool(collapsed), COLLAPSED.format(names=", ".join(collapsed))),
+        (not basis.by_samples and not any(name in models for name in CONTROLS), NO_CONTROL),
+        (bool(audited), AUDITED.format(names=", ".join(audited))),
+        *((True, text) for text in ALWAYS[1:]),
+    ]
+    return [text for holds, text in cases if holds]
+
+
+def _of_classes(basis: Basis) -> list[tuple[bool, str]]:
+    return [
         (basis.unseen_erased == 0, UNSEEN),
         (basis.test_erased < LEAST_IMAGES, FEW_IMAGES.format(count=basis.test_erased, least=LEAST_IMAGES)),
         (
             LEAST_IMAGES <= basis.test_erased < 100 * LEAST_IMAGES,
             UNSURE.format(count=basis.test_erased, points=100 / max(basis.test_erased, 1)),
         ),
-        (basis.borrowed > 0, BORROWED.format(count=basis.borrowed)),
-        (bool(collapsed), COLLAPSED.format(names=", ".join(collapsed))),
-        (not any(name in models for name in CONTROLS), NO_CONTROL),
-        (bool(audited), AUDITED.format(names=", ".join(audited))),
-        *((True, text) for text in ALWAYS[1:]),
     ]
-    return [text for holds, text in cases if holds]
+
+
+def _of_samples(basis: Basis) -> list[tuple[bool, str]]:
+    return [
+        (True, OF_SAMPLES),
+        (basis.train_erased < LEAST_IMAGES, FEW_SAMPLES.format(count=basis.train_erased, least=LEAST_IMAGES)),
+    ]
 
 
 ENOUGH_SEEDS = 6  # fewer are too few for the t-test to see small differences
@@ -116,6 +136,16 @@ ENOUGH_SEEDS = 6  # fewer are too few for the t-test to see small differences
 def behind(basis: Basis, params: Params) -> list[tuple[str, str]]:
     """Return the number of images behind each figure."""
     asked = params.attacks.max_samples
+    if basis.by_samples:
+        return [
+            ("FA, RA", f"{basis.train_erased} and {basis.train_kept} training images: all"),
+            ("TRA, ECE", f"{basis.unseen_kept} test images: all unseen ones"),
+            ("CKA, JS", f"the erased images among at most {params.evaluate.max_samples} training images"),
+            (
+                "Membership inference",
+                f"{min(basis.train_erased, basis.unseen_kept)} of the erased and as many unseen test images",
+            ),
+        ]
     return [
         ("FA, RA", f"{basis.train_erased} and {basis.train_kept} training images: all"),
         ("TFA, TRA, ECE", f"{basis.unseen_erased} and {basis.unseen_kept} test images: all unseen ones"),

@@ -11,7 +11,6 @@ from markupsafe import Markup
 from unlearning.page.content import Content
 from unlearning.page.gallery import Shown
 from unlearning.page.pictured import TITLE, as_mark
-from unlearning.page.verdict import QUESTIONS
 
 HERE = Path(__file__).parent
 TITLES = {
@@ -20,13 +19,6 @@ TITLES = {
     "attack": "Under attack",
     "floor": "Beside retraining",
     "utility": "Utility",
-}
-ASKS = {
-    "outputs": "Does it still answer with the erased classes?",
-    "features": "Do its features still hold them, beyond what a model that never saw them has?",
-    "attack": "Does more come back under attack than in a model that never saw them?",
-    "floor": "Is it as near to the retrained model as a second retraining is (the noise floor)?",
-    "utility": "What did it lose on the classes to keep?",
 }
 SAYS = {
     "gone": "no more than untaught",
@@ -55,9 +47,9 @@ def render(content: Content) -> str:
         title=TITLE,
         pictured=as_mark(content.pictured),
         nearest=NEAREST,
-        questions=QUESTIONS,
+        questions=content.words.questions,
         titles=TITLES,
-        asks=ASKS,
+        asks=content.words.asks,
         says=SAYS,
         style=Markup(_asset("page.css")),
         scripts=[Markup(_asset(name)) for name in SCRIPTS],

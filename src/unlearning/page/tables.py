@@ -14,6 +14,7 @@ from unlearning.figures.table import (
     attack_columns,
     attack_numbers,
     best_rows,
+    by_samples,
     cell_text,
     main_columns,
     main_numbers,
@@ -82,13 +83,15 @@ def main_numbers_table(models: Models) -> Table:
     best = best_rows(models, columns) if over_several_seeds(models) else {}
     rows = {name: main_numbers(one) for name, one in models.items()}
     marks = {name: marks_of(one) for name, one in models.items()}
-    return _table("numbers", "What is left of the erased classes", rows, columns, best, marks)
+    title = f"What is left of the erased {'images' if by_samples(models) else 'classes'}"
+    return _table("numbers", title, rows, columns, best, marks)
 
 
 def attack_numbers_table(models: Models) -> Table:
     """Return what brings the classes back."""
     rows = {name: (attack_numbers(one.mean), attack_numbers(one.std)) for name, one in models.items()}
-    return _table("attacks", "What brings the erased classes back", rows, attack_columns(models))
+    title = "What else tells of the erased images" if by_samples(models) else "What brings the erased classes back"
+    return _table("attacks", title, rows, attack_columns(models))
 
 
 def floor_numbers_table(models: Models) -> Table | None:
