@@ -36,11 +36,16 @@ def method_search(name: str) -> dict[str, tuple[float, float] | tuple[int, int]]
     return getattr(_module(name), "SEARCH", {})
 
 
+def forgets_samples(name: str) -> bool:
+    """Return whether a method can forget samples whose classes are kept."""
+    return bool(getattr(_module(name), "SAMPLES", False))
+
+
 def refuse_classes_alone(names: Iterable[str]) -> None:
     """Raise InputError naming the methods that can forget whole classes only, where samples are to be forgotten."""
-    unfit = [name for name in names if not getattr(_module(name), "SAMPLES", False)]
+    unfit = [name for name in names if not forgets_samples(name)]
     if unfit:
-        fit = [name for name in known_methods() if getattr(_module(name), "SAMPLES", False)]
+        fit = filter(forgets_samples, known_methods())
         raise InputError(
             f"methods: {', '.join(unfit)} can erase whole classes only, and forget.scenario: samples keeps them; take "
             f"such rows out of `methods`; for samples there are {', '.join(fit)}"
