@@ -125,6 +125,6 @@ def test_of_forgotten_samples_only_what_needs_no_missing_class_is_measured(world
         is None
     )
     assert mean["prototype"]["forget"] == mean["relearn"]["forget"] == {}
-    assert "samples are forgotten and their classes are kept" in report
+    assert "Images were to be forgotten and their classes are kept" in report
     assert "FA → retrained's" in report
     assert "no training image" not in report

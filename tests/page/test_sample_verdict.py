@@ -123,7 +123,7 @@ def test_the_page_speaks_of_images_and_asks_no_question_about_features(
     manifest = replace(manifest_of(["ant", "bee"], []), forget_samples=tuple(range(0, 80, 2)) + (1, 3))
     models = made_up(scrub=FORGOT)
     page = render(content_of(models, manifest))
-    assert "40 of ant" in page
+    assert "ant: 40" in page
     assert "42 training images" in page
     assert "In the features" not in page
     assert "as if never seen" in page

@@ -9,10 +9,6 @@ from unlearning.metrics.beside.cka import LEAST
 from unlearning.metrics.beside.h_mean import vanishing
 from unlearning.params import CKA
 
-OF_SAMPLES = (
-    "samples are forgotten and their classes are kept: TFA, CKA, IDI, H-Mean, the probes and the attacks that bring "
-    "classes back do not apply and are left out; FA is best where the retrained model's is"
-)
 NO_UNSEEN = "there is no test image that the model has not seen: TRA, MIA and ECE are left out"
 COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the forget set: less is marked
 
@@ -20,7 +16,7 @@ COLLAPSED = 0.1  # of the original's effective rank, or of its spread, on the fo
 def missing_notes(raw: dict[str, Any], manifest: Manifest) -> list[str]:
     """Return which accuracies are left out for want of images, and which classes have no part in them."""
     if manifest.forget_samples:
-        return [OF_SAMPLES] if raw["test_retain_acc"] is not None else [OF_SAMPLES, NO_UNSEEN]
+        return [] if raw["test_retain_acc"] is not None else [NO_UNSEEN]
     images = {
         "forget_acc": "training image to forget: FA, and all that is built on such images",
         "test_forget_acc": "test image to forget that the model has not seen: TFA and MIA",

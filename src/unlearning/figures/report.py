@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 
 from unlearning.figures.floor import floor_table
-from unlearning.figures.table import attack_table, cost_table, held_out_table, main_table, worst_table
+from unlearning.figures.table import attack_table, by_samples, cost_table, held_out_table, main_table, worst_table
 from unlearning.over_seeds import Summary
+
+TITLES = {  # of the main and of the attack table, by whether samples were to be forgotten
+    False: ("What is left of the forgotten classes", "What brings them back"),
+    True: ("What is left of the forgotten images", "What else tells of them"),
+}
 
 
 def report(models: Mapping[str, Summary]) -> str:
@@ -12,10 +17,11 @@ def report(models: Mapping[str, Summary]) -> str:
     notes = "\n".join(
         dict.fromkeys(f"- {name}: {note}" for name, one in models.items() for note in one.details["notes"])
     )
+    what, back = TITLES[by_samples(models)]
     sections = {
-        "What is left of the forgotten classes": main_table(models),
+        what: main_table(models),
         "How near to the retrained model": floor_table(models),
-        "What brings them back": attack_table(models),
+        back: attack_table(models),
         "Retain classes hurt most": worst_table(models),
         "Images held out to choose settings": held_out_table(models),
         "What it cost": cost_table(models),

@@ -74,6 +74,10 @@ BOLD = (
     "Bold: the best of the methods that forget (FA at most 1 %) and keep utility ({utility} within 5 points of "
     "{gold}'s), and each of them that a paired t-test over the seeds (5 %) cannot tell from it; controls are left out."
 )
+OF_SAMPLES = (
+    "Images were to be forgotten and their classes are kept: TFA, CKA, IDI, H-Mean, the probes and the attacks that "
+    "bring classes back do not apply and are left out; FA is best where the retrained model's is."
+)
 BOLD_OF_SAMPLES = (
     "Bold: the best, or the nearest to retrained's, of the methods that keep utility ({utility} within 5 points of "
     "{gold}'s), and each of them that a paired t-test over the seeds (5 %) cannot tell from it."
@@ -91,7 +95,8 @@ def main_table(models: Mapping[str, Summary]) -> str:
     utility = COLUMNS[utility_of(models)].heading.split()[0]
     bold_text = BOLD_OF_SAMPLES if by_samples(models) else BOLD
     last = bold_text.format(gold=gold_of(models), utility=utility) if several else ONE_SEED
-    return table + "".join(f"\n{line}\n" for line in [*legend, last])
+    of_samples = [OF_SAMPLES] * by_samples(models)
+    return table + "".join(f"\n{line}\n" for line in [*legend, *of_samples, last])
 
 
 def attack_table(models: Mapping[str, Summary]) -> str:

@@ -222,8 +222,9 @@ def utility(one: Summary, original: Summary, key: str) -> Answer:
         return UTILITY.of("unknown", "There is no image to keep that the model has not seen.")
     pairs = zip(original.details["seeds"].values(), one.details["seeds"].values(), strict=True)
     lost = [before["metrics"][key] - after["metrics"][key] for before, after in pairs]
+    kept = "images to keep" if one.by_samples else "the classes to keep"
     reason = (
-        f"Accuracy on the classes to keep {one.metrics[key]:.1f} % (original: {original.metrics[key]:.1f} %): "
+        f"Accuracy on {kept} {one.metrics[key]:.1f} % (original: {original.metrics[key]:.1f} %): "
         f"{mean(lost):.1f} points lost{_range(lost)}."
     )
     cases: tuple[tuple[bool, Level], ...] = (

@@ -68,4 +68,4 @@ def erased_names(manifest: Manifest) -> list[str]:
         return manifest.erased
     labels = manifest.splits["train"].labels[list(manifest.forget_samples)]
     counts = np.bincount(labels, minlength=len(manifest.classes))
-    return [f"{count} of {manifest.classes[label]}" for label, count in enumerate(counts) if count]
+    return [f"{manifest.classes[label]}: {count}" for label, count in enumerate(counts) if count]
