@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -16,6 +18,9 @@ def test_precision_by_name() -> None:
     assert launch("fp32").dtype == torch.float32
     assert launch("bf16").dtype == torch.bfloat16
     assert launch("auto").dtype in (torch.float32, torch.bfloat16)
+    assert (launch("fp32").precision, launch("bf16").precision) == ("fp32", "bf16")
+    both = replace(launch("auto"), dtype=torch.bfloat16, fp32_modules=True)
+    assert both.precision == "bf16, EC modules in fp32"
 
 
 @pytest.mark.parametrize(("precision", "expected"), [("auto", True), ("bf16", False), ("fp32", False)])

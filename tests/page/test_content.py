@@ -67,6 +67,17 @@ def test_a_model_made_elsewhere_is_called_audited_wherever_it_is_named(manifest:
     assert set(named) == {("audited", "audited")}
 
 
+def test_precision_is_the_one_that_auto_came_to_where_that_is_known(manifest: Manifest) -> None:
+    used = "cost__precision"
+    known = made_up(cu=DEEP | {used: ["bf16", "fp32", "bf16"]})
+    said = text_of(render(content_of(with_classes(known, 6), manifest, precision="auto")))
+    assert "Precision auto, which was bf16; fp32 Trained on CPU" in said
+    assert "Precision auto Trained on" in text_of(page_of(manifest, precision="auto"))
+    same = made_up(cu=DEEP | {used: "bf16"})
+    said = text_of(render(content_of(with_classes(same, 6), manifest, precision="bf16")))
+    assert "Precision bf16 Trained on" in said
+
+
 def test_blank_numbers_are_dashes_and_nothing_fails(manifest: Manifest) -> None:
     blank = DEEP | {"test_forget_acc": DROPPED, "membership": None, "cka_layers__penultimate": None, "cost": {}}
     page = render(content_of(with_classes(made_up(cu=blank), 6), manifest))

@@ -85,6 +85,13 @@ class Launch:
             return torch.cuda.get_device_name(self.device)
         return f"CPU ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
 
+    @property
+    def precision(self) -> str:
+        """Name the precision of networks: what "auto" has come to on this device."""
+        if self.dtype == torch.float32:
+            return "fp32"
+        return "bf16, EC modules in fp32" if self.fp32_modules else "bf16"
+
     def peak_memory_gb(self) -> float:
         """Return the most memory this process has held so far: on the GPU, or else of its own."""
         if self.device.type == "cuda":

@@ -258,13 +258,14 @@ class Run:
         return Rehearsal(moments[0] - started, median(between[1:] or between), self._phase_steps)
 
     def cost(self) -> dict[str, float | str]:
-        """Return what the run took: time (s, validation and saving left out), steps, images, memory (GB), machine."""
+        """Return what the run took: time (s, validation and saving left out), steps, images, memory (GB), and where."""
         return {
             "seconds": round(self.progress.seconds, 2),
             "steps": self.progress.step,
             "samples": self.progress.samples,
             "peak_memory_gb": round(self.launch.peak_memory_gb(), 3),
             "device": self.launch.description,
+            "precision": self.launch.precision,
             "processes": self.launch.world,
         }
 

@@ -164,7 +164,6 @@ def controls(found: Mapping[str, Verdict]) -> Controls:
 
 def origin(models: Models, manifest: Manifest, params: Params, basis: Basis) -> Origin:
     """Return where the numbers come from."""
-    device = sorted({str(one.mean["cost"]["device"]) for one in models.values() if one.mean["cost"].get("device")})
     rows = [
         (wording(manifest).erased.capitalize(), ", ".join(erased_names(manifest))),
         ("Data", data_set(manifest)),
@@ -172,11 +171,22 @@ def origin(models: Models, manifest: Manifest, params: Params, basis: Basis) -> 
         ("Split (hash)", manifest.hash),
         ("Model", ", ".join([params.model.name, *(f"{key} {value}" for key, value in params.model.kwargs.items())])),
         ("Repetitions (seeds)", ", ".join(map(str, params.seeds))),
-        ("Precision", params.precision),
-        ("Trained on", "; ".join(device) or "not known"),
+        ("Precision", precision(params.precision, said_by_costs(models, "precision"))),
+        ("Trained on", "; ".join(said_by_costs(models, "device")) or "not known"),
         ("Software", software()),
     ]
     return Origin(rows, images_of(manifest), behind(basis, params), model_files(models, params.seeds), commit(), now())
+
+
+def said_by_costs(models: Models, key: str) -> list[str]:
+    """Return what the costs of all models and seeds say of their training, each answer once."""
+    costs = [seed["cost"] for one in models.values() for seed in one.details["seeds"].values()]
+    return sorted({str(cost[key]) for cost in costs if cost.get(key)})
+
+
+def precision(asked: str, used: list[str]) -> str:
+    """Return the precision of params.yaml, with what it came to where the models were trained, if that is known."""
+    return asked if used in ([], [asked]) else f"{asked}, which was {'; '.join(used)}"
 
 
 def data_set(manifest: Manifest) -> str:

@@ -27,7 +27,7 @@ from unlearning.params import ANOTHER, CONTROLS, REFERENCES, is_audited
 
 Models = Mapping[str, Summary]
 Kind = Literal["reference", "floor", "control", "method", "audited"]
-WIDE = 12  # columns: a table with more is printed across the sheet
+WIDE = 9  # columns: tables are printed across the sheet where one has more, else all sheets would be scaled to it
 
 
 @dataclass(frozen=True)

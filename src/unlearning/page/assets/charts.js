@@ -10,7 +10,7 @@ const page = (() => {
   const scheme = window.matchMedia("(prefers-color-scheme: dark)");
   const drawings = new Map(); // element: function that returns [traces, layout]
   const drawn = new Set();
-  const PAPER = { width: 206, height: 230 }; // px: a page is not laid out yet when printing begins
+  const PAPER = { width: 676, height: 250 }; // px, as in page.css: a page is not laid out yet when printing begins
   let onPaper = false;
 
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -23,10 +23,10 @@ const page = (() => {
     return {
       ...own,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: ink, size: onPaper ? 7.5 : 12, family: style("--font") },
+      font: { color: ink, size: onPaper ? 10 : 12, family: style("--font") },
       margin: { l: 8, r: 8, t: 8, b: 8 },
       xaxis: { ...axis, ...own.xaxis }, yaxis: { ...axis, ...own.yaxis },
-      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", ...(onPaper ? { xref: "container", x: 0, entrywidth: 52, font: { size: 6.5 } } : {}), ...own.legend },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", ...own.legend },
       ...(onPaper ? { width: PAPER.width, height: PAPER.height } : {}),
       autosize: !onPaper,
       hoverlabel: { font: { family: style("--font") } },
