@@ -116,8 +116,9 @@ def draw_pictures(of_models: dict[str, Shared], params: Params, manifest: Manife
     if cfg.forget_class is not None:
         wished = class_id(cfg.forget_class, manifest.classes, "figures.forget_class")
         first = wished if wished in pictured else first
+    order = [first, *(label for label in pictured if label != first)]
     write_atomically(
-        Path("plots/tsne.png"), lambda path: draw_tsne(shown, sample.test_labels, first, manifest, cfg.seed, path)
+        Path("plots/tsne.png"), lambda path: draw_tsne(shown, sample.test_labels, order, manifest, cfg.seed, path)
     )
     if cfg.queries == 0:
         write_atomically(Path("plots/retrieval.png"), lambda path: save_text(NO_QUERY, path))
