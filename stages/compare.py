@@ -5,8 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import compare_model
 from unlearning.comparison.yardstick import alike, yardstick
@@ -28,6 +26,8 @@ from unlearning.page.render import render
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
 from unlearning.splitting.classes import class_id
+
+from safetensors.torch import load_file
 
 NO_PICTURE = "There is no test image of a class to forget."
 NO_QUERY = "figures.queries: 0: no picture is asked for."

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -274,6 +275,27 @@ def test_a_training_killed_in_its_second_seed_keeps_the_first_and_goes_on_in_the
     assert " 0/" not in output.replace("?, ?step/s", "")  # the bar starts where the run was
     assert clone.lock("train@original", "models/original") == before
     assert not list(scratch.glob("*/state.pt"))
+
+
+def test_ctrl_c_ends_a_training_in_one_line_that_says_what_is_saved(clone: Clone) -> None:
+    shutil.rmtree(clone.folder / ".scratch", ignore_errors=True)
+    process = subprocess.Popen(
+        ["python", "stages/train.py", "original"],
+        cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list((clone.folder / ".scratch").glob("train-original-0-*/state.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert re.fullmatch(
+        r"interrupted: train@original, seed [01]: (its epochs up to \d are saved|no epoch of it is saved yet);"
+        " the same command goes on",
+        said.splitlines()[-1],
+    )
 
 
 def test_a_seed_more_computes_that_seed_alone(clone: Clone) -> None:
