@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: .venv/installed
 	@python -m unlearning check
-	dvc repro
+	@python -m unlearning run
 
 # e.g. make search METHOD=cu, or METHOD=all: chooses lr and epochs on the validation split; an interrupted search goes on
 search: .venv/installed
@@ -25,9 +25,9 @@ search: .venv/installed
 erase: .venv/installed
 	@python -m unlearning erase $(METHOD)
 	@python -m unlearning check
-	@dvc repro train@original
+	@python -m unlearning run train@original
 	@python -m unlearning estimate
-	dvc repro
+	@python -m unlearning run
 
 # where copies of the erased images and of the original remain; e.g. make purge WHAT="--images --original --yes" removes them
 purge: .venv/installed

@@ -5,8 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import compare_model
 from unlearning.comparison.yardstick import alike, yardstick
@@ -28,6 +26,8 @@ from unlearning.page.render import render
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
 from unlearning.splitting.classes import class_id
+
+from safetensors.torch import load_file
 
 NO_PICTURE = "There is no test image of a class to forget."
 NO_QUERY = "figures.queries: 0: no picture is asked for."
@@ -116,8 +116,9 @@ def draw_pictures(of_models: dict[str, Shared], params: Params, manifest: Manife
     if cfg.forget_class is not None:
         wished = class_id(cfg.forget_class, manifest.classes, "figures.forget_class")
         first = wished if wished in pictured else first
+    order = [first, *(label for label in pictured if label != first)]
     write_atomically(
-        Path("plots/tsne.png"), lambda path: draw_tsne(shown, sample.test_labels, first, manifest, cfg.seed, path)
+        Path("plots/tsne.png"), lambda path: draw_tsne(shown, sample.test_labels, order, manifest, cfg.seed, path)
     )
     if cfg.queries == 0:
         write_atomically(Path("plots/retrieval.png"), lambda path: save_text(NO_QUERY, path))

@@ -5,9 +5,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, load_manifest
 from unlearning.data.samples import balanced_sample, kept_sample
@@ -40,6 +37,10 @@ from unlearning.models.taps import check_layers, evaluation_layers
 from unlearning.params import Params
 from unlearning.params_file import load_params
 
+import numpy as np
+import torch
+
+PARTS = 6  # of what is measured of a model, one after the other
 FEATURES, RAW = "features.safetensors", "raw.json"  # what one seed leaves in its folder
 
 
@@ -60,10 +61,11 @@ def main() -> None:
             "mutual_information",
         }
     )
-    watch = Stopwatch(where)
+    watch = Stopwatch(where, PARTS)
 
     def work(seed: int, folder: Path, _: ResumeState) -> None:
-        measure(name, seed, folder, params, manifest, where, watch)
+        with watch.round(f"{name}, seed {seed}"):
+            measure(name, seed, folder, params, manifest, where, watch)
 
     def needs(seed: int) -> Needs:
         return Needs(identity, [MANIFEST, FORGET, *(checkpoint_path(model, seed) for model in ("original", name))])
@@ -82,9 +84,8 @@ def measure(
     model = load_checkpoint(checkpoint_path(name, seed), manifest).model
     layers = check_layers(model, cfg.layers or evaluation_layers(model), "evaluate.layers")
     measured = layers[-3:] if critics.layers is None else critics.layers
-    measured = (
-        [] if manifest.forget_samples else measured
-    )  # samples leave their classes, and so the information, behind
+    if manifest.forget_samples:  # they leave their classes, and so the information, behind
+        measured = []
     measured = check_layers(model, measured, "mutual_information.layers")
 
     what = f"{name}, seed {seed}, on the"

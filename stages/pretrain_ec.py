@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from unlearning.data.manifest import load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
@@ -16,6 +14,8 @@ from unlearning.models.ec_modules import ec_modules
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.ec_modules import pretrain_ec_modules
+
+import torch
 
 
 def main() -> None:

@@ -3,9 +3,6 @@
 import sys
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import MANIFEST, load_samples
 from unlearning.engine.launch import launch
@@ -19,6 +16,9 @@ from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.training.classifier import train_classifier
 from unlearning.training.shadow import OUT, half_of, scaled_logits
+
+import torch
+from safetensors.torch import save_file
 
 
 def main() -> None:

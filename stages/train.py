@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import torch
-
 from unlearning.data.manifest import MANIFEST, load_manifest, load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
@@ -19,6 +17,8 @@ from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.taking import Role, take
 from unlearning.training.classifier import PARTS, RECIPES, train_classifier
+
+import torch
 
 MANIFESTS = {  # the original does not depend on what is forgotten
     "original": load_samples,

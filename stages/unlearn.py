@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import torch
-
 from unlearning.data.manifest import load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
@@ -16,6 +14,8 @@ from unlearning.methods import method_config, method_program, refuse_classes_alo
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+
+import torch
 
 
 def main() -> None:

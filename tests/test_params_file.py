@@ -197,7 +197,7 @@ def test_every_line_with_a_key_says_what_it_is() -> None:
     assert silent == ["layers", "channels"]  # of model.kwargs, which scenarios replace whole, comments included
 
 
-@pytest.mark.parametrize("key", ["train.milestones", "ec.layer_weights", "relearn.lrs"])
+@pytest.mark.parametrize("key", ["train.milestones", "ec.layer_weights", "attacks.shots", "relearn.lrs"])
 def test_a_list_can_be_emptied_by_dvc(rewritten: Rewrite, key: str) -> None:
     path = rewritten("seeds:", "seeds:")
     expected = load_yaml(path)

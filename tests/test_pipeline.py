@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -274,6 +276,68 @@ def test_a_training_killed_in_its_second_seed_keeps_the_first_and_goes_on_in_the
     assert " 0/" not in output.replace("?, ?step/s", "")  # the bar starts where the run was
     assert clone.lock("train@original", "models/original") == before
     assert not list(scratch.glob("*/state.pt"))
+
+
+def test_ctrl_c_ends_a_training_in_one_line_that_says_what_is_saved(clone: Clone) -> None:
+    shutil.rmtree(clone.folder / ".scratch", ignore_errors=True)
+    process = subprocess.Popen(
+        ["python", "stages/train.py", "original"],
+        cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list((clone.folder / ".scratch").glob("train-original-0-*/state.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert re.fullmatch(
+        r"interrupted: train@original, seed [01]: (its epochs up to \d are saved|no epoch of it is saved yet);"
+        " the same command goes on",
+        said.splitlines()[-1],
+    )
+
+
+def test_run_does_what_dvc_repro_does_and_says_how_far_it_is(clone: Clone) -> None:
+    values = yaml.safe_load(clone.read("params.yaml"))
+    clone.set_params({"cu": {**values["cu"], "lr": 0.0123}})
+    done = clone.run("python", "-m", "unlearning", "run")
+    assert done.returncode == 0, done.stdout
+    assert stages_run(done.stdout) == ["unlearn@cu", "evaluate@cu", "compare"]
+    said = re.findall(r"^(stage \d of \d: \S+?|\d stages run in .*?)(?:,.*)?$", done.stdout, flags=re.MULTILINE)
+    assert said[:3] == ["stage 1 of 3: unlearn@cu", "stage 2 of 3: evaluate@cu", "stage 3 of 3: compare"]
+    assert said[3].startswith("3 stages run in ")
+    again = clone.run("python", "-m", "unlearning", "run", "--", "--force", "evaluate@cu").stdout
+    assert re.search(r"^stage \d+ of \d+: evaluate@cu, about \d+ s left in all$", again, flags=re.MULTILINE)
+    idle = clone.run("python", "-m", "unlearning", "run").stdout
+    assert stages_run(idle) == []
+    assert "stage 1" not in idle
+
+
+def test_run_ends_with_the_exit_code_and_message_of_dvc(clone: Clone) -> None:
+    done = clone.run("python", "-m", "unlearning", "run", "nosuch")
+    assert (done.returncode, done.stdout) == (255, "ERROR: Stage 'nosuch' not found inside 'dvc.yaml' file\n")
+
+
+def test_ctrl_c_to_a_run_and_its_stage_is_one_line(clone: Clone) -> None:
+    clone.set_params({"train": {**yaml.safe_load(clone.read("params.yaml"))["train"], "epochs": 300}})
+    process = subprocess.Popen(
+        ["python", "-m", "unlearning", "run", "train@original"],
+        cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while process.poll() is None and not list((clone.folder / ".scratch").glob("train-original-0-*/state.pt")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    assert said.count("interrupted") == 1
+    assert said.splitlines()[-1].endswith("; the same command goes on")
 
 
 def test_a_seed_more_computes_that_seed_alone(clone: Clone) -> None:

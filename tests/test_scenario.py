@@ -1,4 +1,5 @@
 import re
+import subprocess
 from collections.abc import Callable
 from difflib import ndiff
 from pathlib import Path
@@ -348,16 +349,67 @@ def test_an_unknown_scenario_is_an_error_that_lists_the_known_ones(name: str, hi
     assert str(caught.value) == f"scenarios has no {name}.yaml{hint}; there are cifar_small, large"
 
 
+def said_by(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    main(["scenario", *words])
+    return capsys.readouterr().out.splitlines()
+
+
 def test_the_command_writes_params_yaml_and_prints_what_changed(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = VALUES["train"]
-    main(["scenario", "cifar_small"])
-    said = f"train.epochs: {old['epochs']} -> 12\ntrain.lr: {old['lr']} -> 0.0625\n"
-    assert capsys.readouterr().out == said
+    no_commit = "params.yaml is in no commit of git: what it held before is in the lines above alone"
+    changes = [f"train.epochs: {old['epochs']} -> 12", f"train.lr: {old['lr']} -> 0.0625"]
+    assert said_by(capsys, "cifar_small") == [*changes, no_commit]
     assert load_params(repository / "params.yaml").train.epochs == 12
-    main(["scenario", "cifar_small"])
-    assert capsys.readouterr().out == "params.yaml holds these values already\n"
+    assert said_by(capsys, "cifar_small") == ["params.yaml holds these values already", no_commit]
+
+
+@pytest.fixture
+def committed(repository: Path) -> Path:
+    """Commit the repository; return its params.yaml."""
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "state"]):
+        user = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+        subprocess.run(["git", *user, *words], cwd=repository, check=True)
+    return repository / "params.yaml"
+
+
+def edit(params: Path, old: str, new: str) -> None:
+    text = params.read_text(encoding="utf-8")
+    assert text.count(old) >= 1
+    params.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_an_edit_in_no_commit_that_a_scenario_would_overwrite_is_named_and_nothing_is_written(committed: Path) -> None:
+    apply_scenario(scenario_file("cifar_small"), committed)
+    edit(committed, "epochs: 12", "epochs: 33")
+    before = committed.read_bytes()
+    with pytest.raises(InputError) as caught:
+        apply_scenario(scenario_file("large"), committed)
+    assert str(caught.value) == (
+        f"scenarios/large.yaml would overwrite edits of {committed} that are in no commit: train.epochs: 33 -> 200; "
+        f"commit {committed} first, or give --force"
+    )
+    assert committed.read_bytes() == before
+
+
+def test_with_force_an_edit_is_overwritten_and_printed(committed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edit(committed, "  epochs: ", "  epochs: 1")
+    (line, *_) = said_by(capsys, "large", "--force")
+    assert re.fullmatch(r"train\.epochs: 1\d+ -> 200", line)
+
+
+def test_from_one_scenario_to_the_next_nothing_is_refused_and_what_stays_of_the_first_is_said(
+    committed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said_by(capsys, "cifar_small")[-1] == "back to the commit by `git checkout params.yaml`"
+    edit(committed, "headline: ec", "headline: cu")
+    assert said_by(capsys, "large") == [
+        "train.epochs: 12 -> 200",
+        f"kept: train.lr: 0.0625 (committed: {VALUES['train']['lr']})",
+        "kept: headline: cu (committed: ec)",
+        "back to the commit by `git checkout params.yaml`, but not to values above that were not committed",
+    ]
 
 
 def test_the_command_without_a_name_lists_the_known_ones(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,9 @@
 """Erase whole classes from an image classifier and measure how deep the erasure goes."""
+
+import os
+import sys
+
+from unlearning.errors import say_if_interrupted
+
+if "DVC_STAGE" in os.environ:  # a stage may be interrupted while it loads torch, before `run_stage` is reached
+    sys.excepthook = say_if_interrupted

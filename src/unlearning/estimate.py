@@ -4,7 +4,6 @@ Needs data/split and the original model: `dvc repro train@original` makes them, 
 params.yaml the first steps are run on a copy and thrown away.
 """
 
-import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Rehearsal, Run
+from unlearning.forecast import readable
 from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.models.ec_modules import ec_modules
@@ -55,13 +55,6 @@ def run_on_a_copy(name: str, params: Params, manifest: Manifest, with_modules: b
     with tempfile.TemporaryDirectory() as scratch:
         resume = ResumeState(Path(scratch))
         yield Run(name, where, manifest, start.model, params.seeds[0], resume, modules, show_progress=False)
-
-
-def readable(seconds: float) -> str:
-    """Return a time as people say it, rounded up: 40 s, 3 min, 2.5 h."""
-    if seconds < 60:
-        return f"{math.ceil(seconds)} s"
-    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10} h"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Write a scenario's values into params.yaml, comments kept: `unlearning scenario cifar100_random10_small`.
 
 A scenario, scenarios/<name>.yaml, holds only the values that differ from the default; `git checkout params.yaml` goes
-back to it, and what was computed there is not computed again.
+back to it, and what was computed there is not computed again. What git could not bring back, an edit that is not
+committed, is overwritten only on request.
 """
 
+import copy
 import io
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from unlearning.files import write_atomically
 
 SCENARIOS = Path("scenarios")
 REPLACED_WHOLE = ("model.kwargs", "references", "methods", "audit")  # mappings whose keys are the user's own
+SHOWN = 5  # lost values that a refusal names
 
 
 def known_scenarios() -> list[str]:
@@ -34,9 +39,75 @@ def scenario_file(name: str) -> Path:
     return SCENARIOS / f"{name}.yaml"
 
 
-def apply_scenario(scenario: Path, params: Path) -> list[str]:
-    """Write a scenario's values into params.yaml; see `write_values`."""
-    return write_values(_load(YAML(), scenario), str(scenario), params)
+def apply_scenario(scenario: Path, params: Path, force: bool = False) -> list[str]:
+    """Write a scenario's values into params.yaml; see `write_values`.
+
+    Raises InputError, unless `force`, when it would overwrite edits that are not committed.
+    """
+    new = _load(YAML(), scenario)
+    if not force:
+        _refuse_to_overwrite(new, scenario, params)
+    return write_values(new, str(scenario), params)
+
+
+def remarks(scenario: Path, params: Path) -> list[str]:
+    """Return what to say when a scenario is applied: what else differs from the commit, and the way back."""
+    committed = committed_values(params)
+    if committed is None:
+        return [f"{params} is in no commit of git: what it held before is in the lines above alone"]
+    before, of_scenario = leaves(committed), leaves(_load(YAML(), scenario))
+    kept = [
+        f"kept: {key}: {_short(value)} (committed: {_short(before.get(key))})"
+        for key, value in leaves(_load(YAML(), params)).items()
+        if key not in of_scenario and value != before.get(key)
+    ]
+    lost = ", but not to values above that were not committed" if kept else ""
+    return [*kept, f"back to the commit by `git checkout {params}`{lost}"]
+
+
+def committed_values(params: Path) -> dict[str, Any] | None:
+    """Return what git's last commit holds as params.yaml; None where git has none that can be read."""
+    command = ["git", "show", f"HEAD:./{params.name}"]
+    try:
+        text = subprocess.run(command, cwd=params.parent, capture_output=True, check=True).stdout.decode()
+        values = YAML().load(text)
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError, YAMLError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {dotted key: value} of all that is merged or replaced as one."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        merged = isinstance(value, dict) and name not in REPLACED_WHOLE
+        found |= leaves(value, f"{name}.") if merged else {name: value}
+    return found
+
+
+def _refuse_to_overwrite(new: dict[str, Any], scenario: Path, params: Path) -> None:
+    values, own = _load(YAML(), params), _own_edits(params)
+    lost = [line for line in merge(copy.deepcopy(values), new, str(scenario)) if line.partition(":")[0] in own]
+    if lost:
+        shown = "; ".join(lost[:SHOWN]) + (f"; and {len(lost) - SHOWN} more" if len(lost) > SHOWN else "")
+        raise InputError(
+            f"{scenario} would overwrite edits of {params} that are in no commit: {shown}; commit {params} first, or "
+            "give --force"
+        )
+
+
+def _own_edits(params: Path) -> set[str]:
+    """Return the keys whose value is neither the committed one nor a scenario's: what only the user can know."""
+    committed = committed_values(params)
+    if committed is None:
+        return set()
+    known = [leaves(committed)]
+    for name in known_scenarios():
+        with suppress(InputError):
+            known.append(leaves(_load(YAML(), scenario_file(name))))
+    values = leaves(_load(YAML(), params))
+    return {key for key, value in values.items() if not any(key in one and one[key] == value for one in known)}
 
 
 def write_values(new: dict[str, Any], source: str, params: Path) -> list[str]:

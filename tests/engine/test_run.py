@@ -125,6 +125,19 @@ def two_stepped_phases(run: Run) -> Iterator[Tensor]:
 
 
 @pytest.mark.usefixtures("saving_every_epoch")
+@pytest.mark.parametrize(
+    ("step", "saved"), [(1, "no epoch of it is saved yet"), (30, r"its epochs up to [12] are saved")]
+)
+def test_ctrl_c_says_what_is_saved_of_the_run(make_run: MakeRun, step: int, saved: str) -> None:
+    def interrupted(run: Run) -> Iterator[Tensor]:
+        yield from islice(plain(run), step)
+        raise KeyboardInterrupt
+
+    run = make_run("pl", seed=3)
+    with pytest.raises(KeyboardInterrupt, match=f"^pl, seed 3: {saved}$"):
+        run.drive(interrupted(run))
+
+
 @pytest.mark.parametrize("killed", [None, 0, 12, 20, 47, 50, 60, 90])
 def test_step_counts_the_whole_epochs_of_each_phase_resumed_or_not(make_run: MakeRun, killed: int | None) -> None:
     rates: dict[int, float] = {}

@@ -7,6 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from tests.figures.edges import nothing_touches_the_edge
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.panels import COLUMNS, draw_panels
 from unlearning.figures.relearn import draw_prototypes, draw_relearning
@@ -84,3 +85,10 @@ def test_axes_are_named_and_share_their_scale_in_percent() -> None:
     assert (figure.get_supxlabel(), figure.get_supylabel(), figure.get_suptitle()) == ("layer", "CKA (%)", "title")
     assert {axes.get_ylim() for axes in figure.axes} == {(-3.0, 103.0)}
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 18])
+def test_no_label_title_or_legend_is_cut_off(draw: Draw, count: int, tmp_path: Path) -> None:
+    curves = dict.fromkeys(("original", "retrained", "short_run", *map(str, range(count))), CURVES["cu"])
+    draw(curves, tmp_path / "figure")
+    assert nothing_touches_the_edge(tmp_path / "figure")

@@ -4,12 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from unlearning.data.manifest import Manifest, Split
 from unlearning.figures.pictures import test_pictures as pictures_of
-from unlearning.figures.retrieval import choose_queries, draw_retrieval, nearest
+from unlearning.figures.retrieval import FONT, INCH, LINES, below_picture, choose_queries, draw_retrieval, nearest
+from unlearning.figures.style import DPI
 
 
 @pytest.fixture
@@ -85,3 +87,24 @@ def test_photos_are_shown_only_when_asked_for_and_drawings_always(
         return bool((np.asarray(Image.open(path).convert("RGB")) == 77).all(axis=2).sum() > 1000)
 
     assert [shown("image_folder", False), shown("image_folder", True), shown("digits", False)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["query: " + "a long class name of 40 letters, no. 0012", "n02099601_golden_retriever_of_the_north_1", "W" * 5]
+    + ["averyveryverylongunbrokenclassname000123"],
+)
+def test_a_long_name_stays_below_its_picture(name: str) -> None:
+    lines = below_picture(name)
+    assert lines.count("\n") < LINES
+    figure = Figure(dpi=DPI)
+    inches = figure.text(0, 0, lines, fontsize=FONT).get_window_extent().width / DPI
+    assert inches <= INCH
+
+
+def test_names_that_differ_in_their_ends_alone_stay_apart() -> None:
+    assert below_picture("the same words for a long while, then a") != below_picture(
+        "the same words for a long while, then b"
+    )
+    assert below_picture("golden_retriever") == "golden_\nretriever"
+    assert below_picture("7") == "7"

@@ -33,13 +33,18 @@ class ResumeState:
         """Replace the saved state atomically."""
         write_atomically(self.path, lambda temporary: torch.save(state, temporary))
 
-    def save_sometimes(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Save, unless the last time is so short ago that saving would take more than its share of the run's time."""
+    def save_sometimes(self, state: Callable[[], dict[str, Any]]) -> bool:
+        """Save, unless the last time is so short ago that saving would take more than its share of the run's time.
+
+        Returns whether it has saved.
+        """
         when, took = self._last
         started = time.monotonic()
-        if started - when >= took / SAVE_SHARE:
-            self.save(state())
-            self._last = (time.monotonic(), time.monotonic() - started)
+        if started - when < took / SAVE_SHARE:
+            return False
+        self.save(state())
+        self._last = (time.monotonic(), time.monotonic() - started)
+        return True
 
     def load(self) -> dict[str, Any] | None:
         """Return the saved state, or None; a state that cannot be read is as good as none."""

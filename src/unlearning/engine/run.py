@@ -78,6 +78,7 @@ class Run:
         self.validation = ImageSplit(manifest, "validation", launch.device, workers) if has_validation else None
         self.network: nn.Module = model
         self._state = resume.load()
+        self._saved = 0  # epochs in the state that an interrupted run goes on from
         self._phase = 0  # which call of `optimise` is current, from 1
         self._watch = LossWatch(name, launch)
         self._started = time.monotonic()
@@ -238,6 +239,8 @@ class Run:
                 f"{self.name}: BatchNorm cannot normalise a batch of a single image; add images of the classes to "
                 "forget, or choose a method that shows the model no batch of them alone"
             ) from None
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(self._what_is_saved()) from None
         finally:
             if isinstance(program, Generator):  # ends its progress bar before an error is printed
                 program.close()
@@ -303,6 +306,12 @@ class Run:
             self._watch.look(self._epoch, self.progress.step)
             self._bar.set_postfix(self._watch.shown(), refresh=False)
 
+    def _what_is_saved(self) -> str:
+        if not self.show_progress:  # one of many runs of a command, or another process that says it
+            return ""
+        saved = f"its epochs up to {self._saved} are saved" if self._saved else "no epoch of it is saved yet"
+        return f"{self.name}, seed {self.seed}: {saved}"
+
     def _finish_epoch(self) -> None:
         self._watch.look(self._epoch, self.progress.step)
         if self._stop_at is not None:
@@ -315,8 +324,8 @@ class Run:
                     row |= validate(self.model, self.validation, self.manifest)
             self.progress.rows.append(row)
             self.progress.epochs[-1] += 1
-            if self.launch.main:
-                self.resume.save_sometimes(self._state_now)
+            if self.launch.main and self.resume.save_sometimes(self._state_now):
+                self._saved = sum(self.progress.epochs)
 
     @contextmanager
     def _clock_stopped(self) -> Iterator[None]:
@@ -336,3 +345,4 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
+        self._saved = sum(self.progress.epochs)

@@ -1,5 +1,6 @@
 """What each model finds most alike to an image of a forgotten class (paper Figure 4)."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,17 @@ from torch.nn import functional as F
 
 from unlearning.data.manifest import Manifest
 from unlearning.figures.pictures import may_be_shown, pictures_or_none
-from unlearning.figures.style import BLUE, VERMILION, save
+from unlearning.figures.style import BLUE, LETTER, POINT, VERMILION, save, shortened
 from unlearning.seeds import derive_seed
 
 Features = dict[str, Tensor]  # model: (n, d), of the same test samples
 INCH = 0.62  # of a cell; everything below is in cells
 SIDE = 0.92  # of a picture
-ROW, GAP = 1.22, 0.25  # height of a row with its names; space between queries and after the query's picture
+GAP = 0.25  # space between queries and after the query's picture
+FONT = 5.5  # of the names below the pictures, points
+LINE = 0.17  # height of a line of them
+LETTERS = int(INCH / (LETTER * FONT * POINT))  # in such a line
+LINES = 3  # at most; longer names are shortened
 TITLE = "Nearest test images by cosine of the penultimate features{note}\n"
 NOT_SHOWN = " (figures.photos: false, names alone)"
 FRAMES = "solid blue: the {gold} model retrieves it too; dashed red: it does not"
@@ -43,7 +48,10 @@ def draw_retrieval(
     """
     reference = "retrained" if "retrained" in features else "original"
     width = LEFT + neighbours + 1 + 2 * GAP
-    height = TOP + len(queries) * (ROW * len(features) + GAP)
+    names = {label: below_picture(manifest.classes[label]) for label in labels.unique().tolist()}
+    asked = {query: below_picture(f"query: {manifest.classes[int(labels[query])]}") for query in queries}
+    row = SIDE + 0.13 + LINE * max(name.count("\n") + 1 for name in [*names.values(), *asked.values()])
+    height = TOP + len(queries) * (row * len(features) + GAP)
     figure = Figure(figsize=(INCH * width, INCH * height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
@@ -58,13 +66,19 @@ def draw_retrieval(
             axes.text(LEFT - 0.15, top + 0.5, model, fontsize=8, ha="right", va="center")
             for cell, (sample, picture) in enumerate(zip([query, *found], pictures, strict=True)):
                 left = LEFT + cell + (GAP if cell else 0)
-                name = manifest.classes[int(labels[sample])]
-                _draw_picture(axes, picture, name if cell else f"query: {name}", left, top)
+                _draw_picture(axes, picture, names[int(labels[sample])] if cell else asked[query], left, top)
                 if cell and model != reference:
                     _frame(axes, left, top, agrees=sample in gold)
-            top += ROW
+            top += row
         top += GAP
     save(figure, path)
+
+
+def below_picture(name: str) -> str:
+    """Return a name in lines no wider than a picture, broken behind words and underscores where there are."""
+    words = shortened(name, LETTERS * LINES - 6).replace("_", "_ ")  # 6: room that breaking between words takes
+    lines = textwrap.wrap(words, LETTERS, max_lines=LINES, placeholder="…")
+    return "\n".join(line.replace("_ ", "_") for line in lines)
 
 
 def nearest(features: Tensor, query: int, count: int) -> list[int]:
@@ -85,7 +99,7 @@ def choose_queries(labels: Tensor, forget_classes: list[int], first: int, count:
 
 def _draw_picture(axes: Axes, picture: np.ndarray, name: str, left: float, top: float) -> None:
     axes.imshow(picture, extent=(left, left + SIDE, top + SIDE, top), interpolation="nearest", aspect="auto")
-    axes.text(left + SIDE / 2, top + SIDE + 0.04, name, fontsize=5.5, ha="center", va="top")
+    axes.text(left + SIDE / 2, top + SIDE + 0.04, name, fontsize=FONT, ha="center", va="top")
 
 
 def _frame(axes: Axes, left: float, top: float, agrees: bool) -> None:

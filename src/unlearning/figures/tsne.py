@@ -1,4 +1,4 @@
-"""t-SNE of the penultimate features: one forgotten class among the retain classes nearest to it (paper Figure 3)."""
+"""t-SNE of the penultimate features: forgotten classes among the retain classes nearest to them (paper Figure 3)."""
 
 from pathlib import Path
 
@@ -11,51 +11,83 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.data.manifest import Manifest
-from unlearning.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW, save
+from unlearning.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    YELLOW,
+    legend_columns,
+    save,
+    shortened,
+    wrapped,
+)
 from unlearning.seeds import derive_seed
 
 NEIGHBOURS = 9  # retain classes shown (paper Figure 3)
 PER_CLASS = 50  # images at most: enough to see a cluster, few enough to see each point
 PERPLEXITY = 30.0
+FORGOTTEN = (
+    ("*", 34, VERMILION), ("D", 15, "#7f1d1d"), ("P", 24, "#f4a3a3"), ("^", 22, "#b2182b"), ("X", 24, "#ffd0b0"),
+)  # fmt: skip # marker, its size and colour of each class to forget; more of them could not be told apart
 COLOURS = (
-    BLUE,
-    ORANGE,
-    GREEN,
-    SKY,
-    PURPLE,
-    YELLOW,
-    BLACK,
-    "#8c510a",
-    "#999999",
-)  # of the retain classes; the star is red
+    BLUE, ORANGE, GREEN, SKY, PURPLE, YELLOW, BLACK, "#8c510a", "#999999",
+)  # fmt: skip # of the retain classes, which are circles
+PANEL, NAME, BESIDE = 2.3, 0.3, 0.1  # inches: side of a panel, height of its name, space beside all panels
+TITLE, LEGEND, LINE = 10, 7, 0.17  # sizes of the fonts, points; height of a line of the legend, inches
+LONGEST = 28  # letters of a class name in the legend
 Features = dict[str, Tensor]  # model: (n, d), of the same samples; "original" among them
 
 
-def draw_tsne(features: Features, labels: Tensor, forget_class: int, manifest: Manifest, seed: int, path: Path) -> None:
-    """Draw a panel a model into a PNG: the forget class as stars, its nearest retain classes as circles.
+def draw_tsne(
+    features: Features, labels: Tensor, forgotten: list[int], manifest: Manifest, seed: int, path: Path
+) -> None:
+    """Draw a panel a model into a PNG: classes to forget in markers of their own, the nearest retain ones as circles.
 
-    labels int64 (n,). The same images, classes, colours and seed in every panel.
+    labels int64 (n,). forgotten: the classes to forget of which there are samples; the first ones are shown, as many as
+    there are markers, and the title says how many of all. The same images, classes, colours and seed in every panel.
     """
-    classes = nearest_classes(features["original"], labels, forget_class, manifest.forget_classes)
-    shown = shown_samples(labels, [forget_class, *classes], seed)
-    figure = Figure(figsize=(2.3 * len(features) + 0.2, 3.2))
+    stars = forgotten[: len(FORGOTTEN)]
+    circles = nearest_classes(features["original"], labels, stars, manifest.forget_classes)
+    shown = shown_samples(labels, [*stars, *circles], seed)
+    width = PANEL * len(features) + 2 * BESIDE
+    title = wrapped(title_of(len(stars), len(manifest.forget_classes)), width, TITLE)
+    names = {label: shortened(manifest.classes[label], LONGEST) for label in circles}
+    names |= {label: f"{shortened(manifest.classes[label], LONGEST)} (to forget)" for label in stars}
+    columns = legend_columns(list(names.values()), width, LEGEND)
+    top, bottom = NAME + 0.05 + LINE * (title.count("\n") + 1), 0.15 + LINE * -(-len(names) // columns)
+    height = PANEL + top + bottom
+    figure = Figure(figsize=(width, height))
     grid = figure.subplots(1, len(features), squeeze=False)[0]
-    figure.subplots_adjust(0.02, 0.2, 0.98, 0.84, wspace=0.06)
-    for axes, (name, values) in zip(grid, features.items(), strict=True):
-        _draw_panel(axes, embed(values[shown], seed), labels[shown], forget_class, classes, manifest)
-        axes.set_title(name, fontsize=9)
-    handles, names = grid[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="lower center", ncols=5, fontsize=7, frameon=False, handletextpad=0.2)
-    figure.suptitle("t-SNE of the penultimate features, test images", fontsize=10)
+    figure.subplots_adjust(BESIDE / width, bottom / height, 1 - BESIDE / width, 1 - top / height, wspace=0.06)
+    for axes, (model, values) in zip(grid, features.items(), strict=True):
+        _draw_panel(axes, embed(values[shown], seed), labels[shown], stars, circles, names)
+        axes.set_title(model, fontsize=9)
+    handles, texts = grid[0].get_legend_handles_labels()
+    figure.legend(
+        handles, texts, loc="lower center", ncols=columns, fontsize=LEGEND, frameon=False, handletextpad=0.2,
+        borderaxespad=0.2,
+    )  # fmt: skip
+    figure.suptitle(title, fontsize=TITLE, y=1 - 0.06 / height, va="top")
     save(figure, path)
 
 
-def nearest_classes(features: Tensor, labels: Tensor, forget_class: int, forget_classes: list[int]) -> list[int]:
-    """Return the (at most nine) retain classes whose mean feature is nearest to the forget class's, by cosine."""
+def title_of(shown: int, asked: int) -> str:
+    """Return the title; where not all classes to forget are shown, it says how many of them are."""
+    part = "" if shown == asked else f"; {shown} of the {asked} classes to forget"
+    return f"t-SNE of the penultimate features, test images{part}"
+
+
+def nearest_classes(features: Tensor, labels: Tensor, forgotten: list[int], forget_classes: list[int]) -> list[int]:
+    """Return the (at most nine) retain classes nearest to one of `forgotten`: by the cosine of mean features."""
     retain = [label for label in labels.unique().tolist() if label not in forget_classes]
-    centre = features[labels == forget_class].mean(dim=0)
+    centres = torch.stack([features[labels == label].mean(dim=0) for label in forgotten])
     means = torch.stack([features[labels == label].mean(dim=0) for label in retain])
-    order = F.cosine_similarity(means, centre[None], dim=1).argsort(descending=True, stable=True)
+    nearness = F.cosine_similarity(means[:, None], centres[None], dim=2).amax(dim=1)
+    order = nearness.argsort(descending=True, stable=True)
     return [retain[position] for position in order[:NEIGHBOURS].tolist()]
 
 
@@ -79,24 +111,14 @@ def embed(features: Tensor, seed: int) -> np.ndarray:
 
 
 def _draw_panel(
-    axes: Axes, points: np.ndarray, labels: Tensor, forget_class: int, classes: list[int], manifest: Manifest
+    axes: Axes, points: np.ndarray, labels: Tensor, stars: list[int], circles: list[int], names: dict[int, str]
 ) -> None:
-    for colour, label in zip(COLOURS, classes, strict=False):
-        of_class = points[(labels == label).numpy()]
+    for colour, label in zip(COLOURS, circles, strict=False):
+        x, y = points[(labels == label).numpy()].T
+        axes.scatter(x, y, s=9, color=colour, linewidths=0, alpha=0.8, label=names[label])
+    for (marker, size, colour), label in zip(FORGOTTEN, stars, strict=False):
+        x, y = points[(labels == label).numpy()].T
         axes.scatter(
-            of_class[:, 0], of_class[:, 1], s=9, color=colour, linewidths=0, alpha=0.8, label=manifest.classes[label]
+            x, y, s=size, marker=marker, color=colour, edgecolors=BLACK, linewidths=0.3, label=names[label], zorder=3
         )
-    stars = points[(labels == forget_class).numpy()]
-    name = f"{manifest.classes[forget_class]} (to forget)"
-    axes.scatter(
-        stars[:, 0],
-        stars[:, 1],
-        s=34,
-        marker="*",
-        color=VERMILION,
-        edgecolors=BLACK,
-        linewidths=0.3,
-        label=name,
-        zorder=3,
-    )
     axes.set(xticks=[], yticks=[])  # t-SNE's coordinates have no meaning
