@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unlearning.comparison.earlier import Earlier, earlier_of
 from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import compare_model
 from unlearning.comparison.yardstick import alike, yardstick
-from unlearning.data.manifest import Manifest, load_manifest
+from unlearning.data.manifest import Manifest, has_images_to_forget, load_earlier, load_manifest
 from unlearning.errors import InputError, run_stage
 from unlearning.evaluation.shared import Shared, load_shared
 from unlearning.figures.cka_layers import draw_cka_layers
@@ -29,27 +31,42 @@ from unlearning.splitting.classes import class_id
 
 from safetensors.torch import load_file
 
+Read = Callable[[str, int], Evidence]  # of a model and a seed
 NO_PICTURE = "There is no test image of a class to forget."
 NO_QUERY = "figures.queries: 0: no picture is asked for."
 
 
 def main() -> None:
     params, manifest = load_params(), load_manifest()
-    summaries = compare(params, manifest)
-    write_numbers(summaries, params.headline, manifest)
+    summaries, earlier = compare(params, manifest), compare_earlier(params)
+    write_numbers(summaries, earlier, params.headline, manifest)
     draw_curves(summaries)
     shown = read_shown(params)
     draw_pictures(shown, params, manifest)
-    write_page(summaries, shown, params, manifest)
+    write_page(summaries, earlier, shown, params, manifest)
     print(Path("metrics/report.md").read_text(encoding="utf-8"))
 
 
 def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
-    """Set each model beside the references of its seed, a model at a time: features of all would not fit."""
+    """Set the models beside each other by what this request forgets."""
     sets = [entry.name for entry in params.downstream]
     shadows = [read_shadow(number) for number in params.lira.shadows]
+    return beside_references(params, manifest, lambda name, seed: read_evidence(name, seed, sets), shadows)
+
+
+def compare_earlier(params: Params) -> Earlier | None:
+    """Do the same by the classes that were erased before; None where there are none."""
+    manifest = load_earlier()
+    if manifest is None:
+        return None
+    there = has_images_to_forget(manifest)
+    return earlier_of(manifest, beside_references(params, manifest, read_earlier, []) if there else {})
+
+
+def beside_references(params: Params, manifest: Manifest, read: Read, shadows: list[Shadow]) -> dict[str, Summary]:
+    """Set each model beside the references of its seed, a model at a time: features of all would not fit."""
     references: dict[int, dict[str, Evidence]] = {
-        seed: {name: read_evidence(name, seed, sets) for name in params.references} for seed in params.seeds
+        seed: {name: read(name, seed) for name in params.references} for seed in params.seeds
     }
     beside = alike(
         {
@@ -61,7 +78,7 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
 
     def evidence(name: str, seed: int) -> Evidence:
         source, of_seed = ("retrained", following[seed]) if name == ANOTHER else (name, seed)
-        return references[of_seed].get(source) or read_evidence(source, of_seed, sets)
+        return references[of_seed].get(source) or read(source, of_seed)
 
     undefined = beside[params.seeds[0]].undefined
     summaries = {
@@ -73,13 +90,15 @@ def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
     return summaries
 
 
-def write_numbers(summaries: dict[str, Summary], headline: str, manifest: Manifest) -> None:
+def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, headline: str, manifest: Manifest) -> None:
+    again = earlier.models if earlier else {}
     for name, one in summaries.items():
+        before = {"earlier": {"metrics": again[name].metrics, **again[name].details}} if name in again else {}
         write_json(Path(f"metrics/models/{name}.json"), one.metrics)
         write_json(Path(f"metrics/spread/{name}.json"), one.spread)
-        write_json(Path(f"metrics/details/{name}.json"), one.details)
+        write_json(Path(f"metrics/details/{name}.json"), one.details | before)
     shutil.copyfile(f"metrics/models/{headline}.json", "metrics/headline.json")
-    text = report(summaries)
+    text = report(summaries, earlier)
     write_atomically(Path("metrics/report.md"), lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(summaries, manifest, path))
 
@@ -132,11 +151,17 @@ def draw_pictures(of_models: dict[str, Shared], params: Params, manifest: Manife
     )
 
 
-def write_page(summaries: dict[str, Summary], of_models: dict[str, Shared], params: Params, manifest: Manifest) -> None:
+def write_page(
+    summaries: dict[str, Summary],
+    earlier: Earlier | None,
+    of_models: dict[str, Shared],
+    params: Params,
+    manifest: Manifest,
+) -> None:
     features = {name: shared.test for name, shared in of_models.items()}
     sample = of_models["original"]
     pictures = gallery(features, sample.test_labels, sample.test_positions, params.figures, manifest)
-    text = render(content(summaries, manifest, params, pictures))
+    text = render(content(summaries, manifest, params, pictures, earlier))
     write_atomically(Path("metrics/report.html"), lambda path: path.write_text(text, encoding="utf-8"))
 
 
@@ -145,6 +170,13 @@ def read_evidence(name: str, seed: int, sets: list[str]) -> Evidence:
     shared = load_shared(Path(f"metrics/features/{name}/{seed}.safetensors"), raw["layers"])
     transfer = {one: transfer_of(Path(f"metrics/transfer/{one}/{name}.json"), seed) for one in sets}
     return Evidence(raw, shared, of_seed(Path(f"metrics/cost/{name}.json"), seed), transfer)
+
+
+def read_earlier(name: str, seed: int) -> Evidence:
+    """Return what was measured of a model on the classes erased before; it has no cost and no k-NN of its own."""
+    raw = of_seed(Path(f"metrics/raw/{name}.json"), seed)["earlier"]
+    shared = load_shared(Path(f"metrics/features/{name}/earlier/{seed}.safetensors"), raw["layers"])
+    return Evidence(raw, shared, {})
 
 
 def transfer_of(path: Path, seed: int) -> float:

@@ -159,6 +159,11 @@ def load_earlier() -> Manifest | None:
     return replace(whole.without(now), forget_classes=whole.erased_before, erased_before=now)
 
 
+def has_images_to_forget(manifest: Manifest) -> bool:
+    """Return whether any split has an image that is to be forgotten."""
+    return any(len(manifest.select(split, "forget")) for split in manifest.splits)
+
+
 def load_samples() -> Manifest:
     """Read the samples only, with nothing to forget; raises InputError when the file is missing or broken.
 

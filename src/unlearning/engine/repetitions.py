@@ -88,7 +88,7 @@ def place_all(folders: dict[int, Path], name: str, target: Path) -> None:
     sources = {target / f"{seed}{Path(name).suffix}": folder / name for seed, folder in folders.items()}
     for wanted, source in sources.items():
         write_atomically(wanted, partial(shutil.copyfile, source))
-    for file in set(target.iterdir()) - set(sources):
+    for file in set(filter(Path.is_file, target.iterdir())) - set(sources):
         file.unlink()
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from unlearning.comparison.earlier import Earlier
+from unlearning.figures.earlier import earlier_section
 from unlearning.figures.floor import floor_table
 from unlearning.figures.table import attack_table, by_samples, cost_table, held_out_table, main_table, worst_table
 from unlearning.over_seeds import Summary
@@ -12,8 +14,8 @@ TITLES = {  # of the main and of the attack table, by whether samples were to be
 }
 
 
-def report(models: Mapping[str, Summary]) -> str:
-    """Return the text: every model, in the order of the rows."""
+def report(models: Mapping[str, Summary], earlier: Earlier | None = None) -> str:
+    """Return the text: every model, in the order of the rows; earlier: of classes erased before, if there are any."""
     notes = "\n".join(
         dict.fromkeys(f"- {name}: {note}" for name, one in models.items() for note in one.details["notes"])
     )
@@ -22,6 +24,7 @@ def report(models: Mapping[str, Summary]) -> str:
         what: main_table(models),
         "How near to the retrained model": floor_table(models),
         back: attack_table(models),
+        **({"Classes erased before": earlier_section(earlier)} if earlier else {}),
         "Retain classes hurt most": worst_table(models),
         "Images held out to choose settings": held_out_table(models),
         "What it cost": cost_table(models),

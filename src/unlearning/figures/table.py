@@ -52,6 +52,7 @@ ATTACK_COLUMNS: Columns = {  # all but the last four: forget accuracy that comes
     "effective_rank": Column("effective rank", 1),
     "calibration_error": Column("ECE ↓", 1),
 }
+DIAGNOSTICS = ("weight_distance", "loss_barrier", "effective_rank", "calibration_error")  # of these, the last
 ATTACK_CURVES = {"prototype": "prototype", "relearn": "relearned"}  # with a column for each number of images
 COST_COLUMNS: Columns = {  # keys of `cost` in the details
     "seconds": Column("seconds", 1),
@@ -102,7 +103,7 @@ def main_table(models: Mapping[str, Summary]) -> str:
 def attack_table(models: Mapping[str, Summary]) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
     rows = {name: (attack_numbers(one.mean), attack_numbers(one.std)) for name, one in models.items()}
-    return _table_of_numbers(rows, attack_columns(models))
+    return table_of_numbers(rows, attack_columns(models))
 
 
 def attack_columns(models: Mapping[str, Summary]) -> Columns:
@@ -122,13 +123,13 @@ def held_out_table(models: Mapping[str, Summary]) -> str:
     rows: dict[str, Row] = {
         name: (one.mean["validation"], one.std.get("validation", {})) for name, one in models.items()
     }
-    return _table_of_numbers(rows, HELD_OUT_COLUMNS) if any(means for means, _ in rows.values()) else NONE_HELD_OUT
+    return table_of_numbers(rows, HELD_OUT_COLUMNS) if any(means for means, _ in rows.values()) else NONE_HELD_OUT
 
 
 def cost_table(models: Mapping[str, Summary]) -> str:
     """Return the table of what training or unlearning took, means over the seeds."""
     rows: dict[str, Row] = {name: (one.mean["cost"], {}) for name, one in models.items() if name != ANOTHER}
-    return _table_of_numbers(rows, COST_COLUMNS)
+    return table_of_numbers(rows, COST_COLUMNS)
 
 
 def worst_table(models: Mapping[str, Summary]) -> str:
@@ -150,7 +151,8 @@ def markdown_table(rows: Mapping[str, Mapping[str, str | None]], columns: Column
     return "\n".join(lines) + "\n"
 
 
-def _table_of_numbers(rows: Mapping[str, Row], columns: Columns) -> str:
+def table_of_numbers(rows: Mapping[str, Row], columns: Columns) -> str:
+    """Return a Markdown table of means and deviations."""
     return markdown_table(
         {
             name: {key: cell_text(means.get(key), stds.get(key), column) for key, column in columns.items()}

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from unlearning.comparison.earlier import Earlier
 from unlearning.data.manifest import Manifest
 from unlearning.figures.table import LEGEND, attack_columns, attack_numbers, main_columns, marks_of
 from unlearning.over_seeds import Summary, flat, gold_of
 from unlearning.page.curves import charts, logs, rounded
+from unlearning.page.earlier import Again, again
 from unlearning.page.gallery import Gallery, Shown
 from unlearning.page.glossary import Term, glossary
 from unlearning.page.harm import Worst, accuracies, worst
@@ -52,6 +54,7 @@ class Content:
     methods: list[str]
     audited: list[str]  # rows of models made elsewhere
     verdicts: dict[str, Verdict]
+    again: Again | None  # whether classes of earlier requests stay erased; None where there are none
     kinds: dict[str, Kind]
     controls: "Controls"
     limits: list[str]
@@ -95,8 +98,10 @@ class Origin:
     date: str
 
 
-def content(models: Models, manifest: Manifest, params: Params, figures: Gallery) -> Content:
-    """Return what the page of a comparison says; models: in the order of the rows.
+def content(
+    models: Models, manifest: Manifest, params: Params, figures: Gallery, earlier: Earlier | None = None
+) -> Content:
+    """Return what the page of a comparison says; models: in the order of the rows; earlier: of classes erased before.
 
     Reads params.yaml, plots/tsne.png, the logs of training and the models' files, as far as they are there, and git.
     """
@@ -105,6 +110,7 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
     found = sample_verdicts(models, basis.train_erased) if by_samples else verdicts(models, basis.test_erased)
     tables = [main_numbers_table(models), *filter(None, [floor_numbers_table(models)]), attack_numbers_table(models)]
     held_out, cost = held_out_numbers_table(models), cost_numbers_table(models)
+    before = again(earlier) if earlier else None
     known, marks = defaults(), {mark for one in models.values() for mark in marks_of(one).values()}
     return Content(
         words=wording(manifest),
@@ -116,6 +122,7 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
         methods=list(params.methods),
         audited=list(params.audit),
         verdicts=found,
+        again=before,
         kinds={name: kind_of(name) for name in models},
         controls=controls(found),
         limits=limits(models, basis),
@@ -128,7 +135,9 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
         untaught=next((text for name, text in UNTAUGHT.items() if name in models), ""),
         seeds=list(params.seeds),
         worst=worst(models),
-        terms=glossary(heading.key for table in [*tables, held_out, cost] for heading in table.headings),
+        terms=glossary(
+            heading.key for table in [*tables, held_out, cost, *_table_of(before)] for heading in table.headings
+        ),
         defaults=known,
         differences=differences(known.values, load_values(), PARAMS.read_text(encoding="utf-8")) if known else [],
         origin=origin(models, manifest, params, basis),
@@ -138,6 +147,10 @@ def content(models: Models, manifest: Manifest, params: Params, figures: Gallery
         pictured=[manifest.classes[label] for label in sorted({figures.labels[place] for place in figures.pictures})],
         data=data(models, manifest, params, figures, {name: one.level for name, one in found.items()}),
     )
+
+
+def _table_of(before: Again | None) -> list[Table]:
+    return [before.table] if before and before.table else []
 
 
 def together(notes: Iterable[str]) -> list[str]:

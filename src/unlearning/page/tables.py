@@ -84,14 +84,14 @@ def main_numbers_table(models: Models) -> Table:
     rows = {name: main_numbers(one) for name, one in models.items()}
     marks = {name: marks_of(one) for name, one in models.items()}
     title = f"What is left of the erased {'images' if by_samples(models) else 'classes'}"
-    return _table("numbers", title, rows, columns, best, marks)
+    return table_of("numbers", title, rows, columns, best, marks)
 
 
 def attack_numbers_table(models: Models) -> Table:
     """Return what brings the classes back."""
     rows = {name: (attack_numbers(one.mean), attack_numbers(one.std)) for name, one in models.items()}
     title = "What else tells of the erased images" if by_samples(models) else "What brings the erased classes back"
-    return _table("attacks", title, rows, attack_columns(models))
+    return table_of("attacks", title, rows, attack_columns(models))
 
 
 def floor_numbers_table(models: Models) -> Table | None:
@@ -104,7 +104,7 @@ def floor_numbers_table(models: Models) -> Table | None:
         for name, own in others.items()
     }
     inside = {key: [name for name, (own, _) in rows.items() if own.get(key, 2.0) <= 1] for key in SHOWN}
-    return _table("floor", "How near to the retrained model", rows, SHOWN, inside)
+    return table_of("floor", "How near to the retrained model", rows, SHOWN, inside)
 
 
 def held_out_numbers_table(models: Models) -> Table:
@@ -113,13 +113,13 @@ def held_out_numbers_table(models: Models) -> Table:
         name: (one.mean["validation"], one.std.get("validation", {})) for name, one in models.items()
     }
     known = {name: row for name, row in rows.items() if row[0]}
-    return _table("held-out", "Images held out to choose settings", known, HELD_OUT_COLUMNS)
+    return table_of("held-out", "Images held out to choose settings", known, HELD_OUT_COLUMNS)
 
 
 def cost_numbers_table(models: Models) -> Table:
     """Return what training or unlearning took."""
     rows: dict[str, Row] = {name: (one.mean["cost"], {}) for name, one in models.items() if name != ANOTHER}
-    return _table("cost", "What it cost to make each model", rows, COST_COLUMNS)
+    return table_of("cost", "What it cost to make each model", rows, COST_COLUMNS)
 
 
 def _with_gaps(columns: Columns) -> Columns:
@@ -135,7 +135,7 @@ def _with_gaps(columns: Columns) -> Columns:
     return found
 
 
-def _table(
+def table_of(
     name: str,
     title: str,
     rows: Mapping[str, Row],
@@ -143,7 +143,7 @@ def _table(
     best: Mapping[str, list[str]] | None = None,
     marks: Mapping[str, dict[str, str]] | None = None,
 ) -> Table:
-    """Columns that no row has are left out."""
+    """Return a table; columns that no row has are left out."""
     known = {key: one for key, one in columns.items() if any(row[0].get(key) is not None for row in rows.values())}
     headings = [Heading(key, column.heading, term_of(key), name_of(key)) for key, column in known.items()]
     lines = [
