@@ -430,6 +430,15 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
+    def _what_was_erased_before_was_erased_from_a_given_model(self) -> "Params":
+        if self.forget.before and self.original.checkpoint is None:
+            raise ValueError(
+                "forget.before: an original trained here would never have known these classes; give the model that "
+                "they were erased from as original.checkpoint"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _named_models_are_rows(self) -> "Params":
         rows = [*self.references, *self.methods, *self.audit]
         named = [("headline", self.headline), *(("figures.models", name) for name in self.figures.models)]

@@ -8,14 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearning.data.manifest import MANIFEST, Manifest, load_manifest
+from unlearning.data.manifest import MANIFEST, Manifest, has_images_to_forget, load_earlier, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.models.backbone import architecture
 from unlearning.models.checkpoint import Checkpoint, new_header
-from unlearning.models.first_look import doubts, look, measured_normalisation, report
+from unlearning.models.first_look import doubts, look, measured_normalisation, report, still_known, to_forget
 from unlearning.models.given import Given, GivenFile, load_given
 from unlearning.params import Params, Reference
 
@@ -73,6 +73,11 @@ def introduce(taken: Given, file: GivenFile, role: Role, params: Params, where: 
     answers = look(taken.model, manifest, where, params.data.workers)
     print(*taken.notes, report(answers, manifest, f"{role.block}, {file.path}"), sep="\n")
     warnings = doubts(answers, manifest, role.knows_forget)
+    earlier = load_earlier()
+    if earlier is not None and has_images_to_forget(earlier):
+        answers = look(taken.model, earlier, where, params.data.workers)
+        print(f"  all erased before ({', '.join(earlier.erased)}): {to_forget(answers, earlier)}")
+        warnings += still_known(answers, earlier)
     if not taken.normalised:
         warnings += measured_normalisation(params, manifest)
     for warning in warnings:

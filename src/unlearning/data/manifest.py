@@ -63,8 +63,8 @@ class Manifest:
 
     @property
     def hash(self) -> str:
-        """Identify samples, labels, split and content; what is to be forgotten is not part of it."""
-        return self.view_of or hashlib.sha256(_dump(self).encode()).hexdigest()[:16]
+        """Identify samples, labels, split and content; what is to be forgotten, or was before, is not part of it."""
+        return self.view_of or hashlib.sha256(_dump(replace(self, erased_before=[])).encode()).hexdigest()[:16]
 
     @property
     def request(self) -> list[int] | str:

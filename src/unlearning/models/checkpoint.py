@@ -130,6 +130,11 @@ def _refuse_other_data(path: Path, header: Header, manifest: Manifest) -> None:
             f"{path} belongs to split {header.split}, data/split/manifest.json is split {manifest.hash}; "
             "run `dvc repro` so that every model comes from the same split"
         )
+    if header.erased_before != manifest.erased_before:
+        before = [header.classes[label] for label in header.erased_before]
+        raise InputError(
+            f"{path} was made where forget.before was {before}, data/split says otherwise; run `dvc repro`"
+        )
     if header.request and manifest.request and header.request != manifest.request:
         raise InputError(
             f"{path} was made to forget {_said(header.request)}, data/forget.json names {_said(manifest.request)}; run "

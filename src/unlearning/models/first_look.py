@@ -68,19 +68,32 @@ def some_of_each(manifest: Manifest, split: str) -> np.ndarray:
 def report(answers: dict[str, Answers], manifest: Manifest, what: str) -> str:
     """Return the accuracy on each class, and on those to keep and to forget, on training / test images, in percent."""
     forget, kept = manifest.forget_classes, manifest.kept_classes
-
-    def both(classes: list[int]) -> str:
-        return " / ".join(_percent(answers[split].accuracy(classes)) for split in ("train", "test"))
-
-    classes = ", ".join(f"{name}: {both([label])}" for label, name in enumerate(manifest.classes))
+    classes = ", ".join(f"{name}: {_both(answers, [label])}" for label, name in enumerate(manifest.classes))
     shown = max(int(torch.bincount(answers["train"].labels).max()), 1)
     return "\n".join(
         [
             f"{what}: accuracy on training / test images, percent, of at most {shown} images of each class and split",
             *textwrap.wrap(classes, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False),
-            f"  all to keep: {both(kept)}, all to forget: {both(forget)}",
+            f"  all to keep: {_both(answers, kept)}, all to forget: {_both(answers, forget)}",
         ]
     )
+
+
+def to_forget(answers: dict[str, Answers], manifest: Manifest) -> str:
+    """Return the accuracy on the classes to forget on training / test images, in percent."""
+    return _both(answers, manifest.forget_classes)
+
+
+def still_known(answers: dict[str, Answers], earlier: Manifest) -> list[str]:
+    """Return a line where a model knows the classes that were erased before, which it should not; else []."""
+    if not _knows(answers, earlier.forget_classes, known_from(len(earlier.classes))):
+        return []
+    names = ", ".join(earlier.erased)
+    return [f"it knows classes that were erased before ({names}): is it the model that they were erased from?"]
+
+
+def _both(answers: dict[str, Answers], classes: list[int]) -> str:
+    return " / ".join(_percent(answers[split].accuracy(classes)) for split in ("train", "test"))
 
 
 def doubts(answers: dict[str, Answers], manifest: Manifest, knows_forget: bool) -> list[str]:
@@ -98,17 +111,21 @@ def doubts(answers: dict[str, Answers], manifest: Manifest, knows_forget: bool) 
         return [f"it does not know the classes ({name} accuracy below {least:.0f} %); {cause}"]
     knows = _knows(answers, forget, least)
     names = ", ".join(manifest.classes[label] for label in forget)
-    if knows_forget and not knows:
+    if knows_forget and knows is False:
         return [f"it does not know the classes to forget ({names}): was it trained with them, under these names?"]
     if knows and not knows_forget:
         return [f"it knows the classes to forget ({names}): was it trained without them?"]
     return []
 
 
-def _knows(answers: dict[str, Answers], classes: list[int], least: float) -> bool:
-    """Return whether the model knows classes, by test images or, where there are none, training images of them."""
-    accuracy = answers["test"].accuracy(classes)
-    return not _at_most(answers["train"].accuracy(classes) if accuracy is None else accuracy, least)
+def _knows(answers: dict[str, Answers], classes: list[int], least: float) -> bool | None:
+    """Return whether the model knows classes, by test images or, where there are none, training images of them.
+
+    None where there is no image of them.
+    """
+    found = (answers[split].accuracy(classes) for split in ("test", "train"))
+    accuracy = next((one for one in found if one is not None), None)
+    return None if accuracy is None else accuracy >= least
 
 
 def known_from(classes: int) -> float:
