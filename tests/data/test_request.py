@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from unlearning.data.batches import ImageSplit, in_order, save_pixels
-from unlearning.data.manifest import Manifest, Split, load_earlier, load_manifest, load_samples, save_manifest
+from unlearning.data.manifest import (
+    Manifest,
+    Split,
+    load_earlier,
+    load_erased,
+    load_manifest,
+    load_samples,
+    save_manifest,
+)
 from unlearning.errors import InputError
 from unlearning.params import Data
 from unlearning.sources import Samples, Source
@@ -108,6 +116,19 @@ def test_a_second_request_is_about_the_same_split(written) -> None:
 def test_a_wrong_list_of_earlier_classes_is_refused(written, forget: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         written(scenario="classes", **forget)
+
+
+def test_a_purge_is_about_all_that_was_ever_erased(written, tmp_path: Path) -> None:
+    whole = written(scenario="classes", classes=["bee"], before=["dog"])
+    erased = load_erased()
+    assert erased.erased == ["bee", "dog"]
+    assert set(erased.splits["train"].labels[erased.to_forget("train")]) == {1, 3}
+    assert erased.splits["train"].rows is None  # positions are those of the file of pixels
+    assert erased.hash == whole.hash
+    (tmp_path / "ids.txt").write_text("image 31", encoding="utf-8")
+    written(scenario="samples", file=str(tmp_path / "ids.txt"), before=["ant"])
+    ids = np.array(load_erased().splits["train"].ids)[load_erased().to_forget("train")]
+    assert set(ids) == {f"image {n}" for n in range(10)} | {"image 31"}
 
 
 def test_samples_are_chosen_over_all_classes_and_stay_in_the_training_split(written) -> None:

@@ -60,10 +60,10 @@ def manifest_of(architecture: Architecture) -> Manifest:
     return Manifest("toy", CLASSES, size, channels, mean, std, None, "content", splits, FORGET)
 
 
-def saved(architecture: Architecture, model: nn.Module | None = None) -> tuple[nn.Module, Manifest]:
-    """Save an erased model as the pipeline does; return it with its manifest."""
+def saved(architecture: Architecture, model: nn.Module | None = None, **changes: Any) -> tuple[nn.Module, Manifest]:
+    """Save an erased model as the pipeline does; return it with its manifest, to which changes are made."""
     torch.manual_seed(0)
-    network, manifest = model or enliven(build(architecture)), manifest_of(architecture)
+    network, manifest = model or enliven(build(architecture)), replace(manifest_of(architecture), **changes)
     save_manifest(manifest)
     header = new_header(architecture, manifest, "unlearn@ec", PARAMS, "0123abc deployed.pt")
     save_checkpoint(checkpoint_path("ec", 0), Checkpoint(header, network, None))
@@ -212,6 +212,29 @@ def test_the_card_of_a_network_without_the_outputs_says_that_it_was_measured_wit
     assert "Each number is of this network before those outputs were taken out." in card
     assert "it has none that names them" in card
     assert "0. ant\n1. cat\n2. elk\n" in card
+
+
+def test_classes_of_an_earlier_request_are_named_and_their_outputs_taken_out_too() -> None:
+    _, manifest = saved(Architecture("resnet18", NARROW, None, 5, 3, 32), forget_classes=[1], erased_before=[3])
+    write_export(exported("ec", 0, manifest, True), manifest, {}, TARGET)
+    card = (TARGET / "README.md").read_text()
+    assert "# resnet18 without the classes bee and dog" in card
+    assert "| dog | 3 | erased before |" in card
+    assert "0. ant\n1. cat\n2. elk\n" in card
+
+
+def test_the_card_of_a_model_without_samples_says_how_many_of_which_class() -> None:
+    samples = {"forget_classes": [], "forget_samples": (0, 2)}
+    _, manifest = saved(Architecture("resnet18", NARROW, None, 5, 3, 32), **samples)
+    measured = {"ec": details(90.0, mia_auc=50.4) | {"by_samples": True}}
+    write_export(exported("ec", 0, manifest, False), manifest, measured, TARGET)
+    card = (TARGET / "README.md").read_text()
+    assert "# resnet18 without 2 training images" in card
+    assert "| ant | 0 | 1 |\n| cat | 2 | 1 |\n" in card
+    assert "| erased training images named rightly, % | 90.0 |" in card
+    assert "erased classes" not in card.partition("## What this cannot promise")[0]
+    with pytest.raises(InputError, match="--drop-forgotten: samples were erased"):
+        exported("ec", 0, manifest, True)
 
 
 def test_a_card_of_a_model_that_was_not_measured_says_so() -> None:

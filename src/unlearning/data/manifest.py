@@ -71,8 +71,7 @@ class Manifest:
         """Identify what is to be forgotten: the classes, or a hash of the samples."""
         if not self.forget_samples:
             return self.forget_classes
-        ids = [self.splits["train"].ids[position] for position in self.forget_samples]
-        return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.erased_samples).encode()).hexdigest()[:16]
 
     @property
     def absent_classes(self) -> list[int]:
@@ -91,6 +90,11 @@ class Manifest:
         if split == "train":
             forget[list(self.forget_samples)] = True
         return forget
+
+    @property
+    def erased_samples(self) -> list[str]:
+        """Return the ids of the samples to forget."""
+        return [self.splits["train"].ids[position] for position in self.forget_samples]
 
     @property
     def erased(self) -> list[str]:
@@ -135,8 +139,8 @@ def save_manifest(manifest: Manifest) -> None:
     """Write both files, each atomically."""
     write_atomically(MANIFEST, lambda temporary: temporary.write_text(_dump(manifest), encoding="utf-8"))
     chosen = {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": manifest.erased}
-    ids = [manifest.splits["train"].ids[position] for position in manifest.forget_samples]
-    write_json(FORGET, chosen | ({"forget_samples": ids} if ids else {}))
+    samples = {"forget_samples": manifest.erased_samples} if manifest.forget_samples else {}
+    write_json(FORGET, chosen | samples)
 
 
 def load_manifest() -> Manifest:
@@ -157,6 +161,15 @@ def load_earlier() -> Manifest | None:
         return None
     now = _with_request(whole).forget_classes
     return replace(whole.without(now), forget_classes=whole.erased_before, erased_before=now)
+
+
+def load_erased() -> Manifest:
+    """Read the manifest in which all that was ever erased is to be forgotten: by this request, and before.
+
+    Raises InputError like `load_manifest`.
+    """
+    whole = _with_request(_load_whole())
+    return replace(whole, forget_classes=whole.absent_classes, erased_before=[], view_of=whole.hash)
 
 
 def has_images_to_forget(manifest: Manifest) -> bool:
@@ -182,6 +195,11 @@ def _with_request(samples: Manifest) -> Manifest:
     if split != samples.hash:
         raise InputError(f"{FORGET} belongs to another split than {MANIFEST}; run `dvc repro --force split`")
     positions = {name: position for position, name in enumerate(samples.splits["train"].ids)} if ids else {}
+    unknown = [name for name in ids if name not in positions]
+    if unknown:
+        raise InputError(
+            f"{FORGET} names {unknown[0]!r}, no training image of {MANIFEST}; run `dvc repro --force split`"
+        )
     return replace(samples, forget_classes=classes, forget_samples=tuple(positions[name] for name in ids))
 
 

@@ -37,7 +37,7 @@ class Exported:
 
 
 def exported(model: str, seed: int, manifest: Manifest, drop_forgotten: bool) -> Exported:
-    """Return a model's network; without the outputs of the classes to forget, where `drop_forgotten` says so.
+    """Return a model's network; without the outputs of all erased classes, where `drop_forgotten` says so.
 
     Raises InputError where there is no such checkpoint, or no class that could be dropped.
     """
@@ -45,7 +45,9 @@ def exported(model: str, seed: int, manifest: Manifest, drop_forgotten: bool) ->
     header = replace(checkpoint.header, forget_classes=manifest.forget_classes)
     if not drop_forgotten:
         return Exported(checkpoint.model, header.classes, header)
-    kept = [label for label in range(len(header.classes)) if label not in header.forget_classes]
+    if not manifest.absent_classes:
+        raise InputError("--drop-forgotten: samples were erased, and their classes are kept; leave it out")
+    kept = manifest.kept_classes
     keep_outputs(checkpoint.model, kept)
     return Exported(checkpoint.model, [header.classes[label] for label in kept], header)
 
@@ -104,6 +106,7 @@ def config_of(one: Exported, manifest: Manifest) -> dict[str, Any]:
         },
         "erasure": {
             "forgotten": erased_names(header),
+            "images": len(manifest.forget_samples),
             "outputs_dropped": len(one.classes) < len(header.classes),
             "stage": header.stage,
             "split": header.split,

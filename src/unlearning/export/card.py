@@ -42,6 +42,7 @@ EACH = {
     False: "Each number is of this very network. ",
     True: "Each number is of this network before those outputs were taken out. ",
 }
+SAMPLES_HEAD = "| class | its number | training images erased |\n| :--- | ---: | ---: |\n"
 LIMITS = """\
 - The numbers say what these attacks found on these images with their means. They do not prove that nothing is left,
   and a stronger attack can find more.
@@ -77,14 +78,19 @@ def model_card(header: Header, classes: list[str], manifest: Manifest, measured:
         "What this cannot promise": LIMITS,
         "Outputs": "".join(f"{place}. {name}\n" for place, name in enumerate(classes)),
     }
-    title = f"{header.architecture.name} without {_joined(erased_names(header))}"
     body = "\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
-    return f"---\n{data.to_yaml()}\n---\n\n# {title}\n\n{body}"
+    return f"---\n{data.to_yaml()}\n---\n\n# {_title(header, manifest)}\n\n{body}"
 
 
 def erased_names(header: Header) -> list[str]:
-    """Return the names of the erased classes."""
-    return [header.classes[label] for label in header.forget_classes]
+    """Return the names of the erased classes, those of earlier requests too."""
+    return [header.classes[label] for label in sorted({*header.forget_classes, *header.erased_before})]
+
+
+def _title(header: Header, manifest: Manifest) -> str:
+    what = [f"{len(manifest.forget_samples)} training images"] if manifest.forget_samples else []
+    names = erased_names(header)
+    return f"{header.architecture.name} without {' and '.join(what + ([_joined(names)] if names else []))}"
 
 
 def _joined(names: list[str], most: int = 3) -> str:
@@ -102,8 +108,12 @@ def _loading(header: Header) -> str:
 
 
 def _erased(header: Header, dropped: bool, manifest: Manifest) -> str:
-    counts = np.bincount(manifest.splits["train"].labels, minlength=len(header.classes))
-    rows = "".join(f"| {header.classes[label]} | {label} | {counts[label]} |\n" for label in header.forget_classes)
+    counts = np.bincount(manifest.splits["train"].labels[manifest.to_forget("train")], minlength=len(header.classes))
+    labels = np.flatnonzero(counts) if manifest.forget_samples else header.forget_classes
+    rows = "".join(f"| {header.classes[label]} | {label} | {counts[label]} |\n" for label in labels)
+    rows += "".join(f"| {header.classes[label]} | {label} | erased before |\n" for label in header.erased_before)
+    if not manifest.absent_classes:
+        return f"{SAMPLES_HEAD}{rows}\nTheir classes are kept.\n"
     outputs = (
         "Their outputs were taken out of the classifier: it has none that names them.\n"
         if dropped
@@ -129,12 +139,21 @@ def _about(method: str) -> str:
     return f", {text.strip().splitlines()[0]}"
 
 
+SAMPLE_NUMBERS: dict[str, tuple[Read, int]] = {  # the same where samples were erased
+    "erased training images named rightly, %": (of_metrics("forget_acc"), 1),
+    "other training images named rightly, %": (of_metrics("retain_acc"), 1),
+    "test images named rightly, %": (of_metrics("test_retain_acc"), 1),
+    "attack that tells erased training images from unseen ones, AUC, 50 = it cannot": (of_metrics("mia_auc"), 1),
+}
+
+
 def _measured(measured: Measured, dropped: bool) -> str:
     if not measured:
         return "Nothing: the model was exported before it was measured.\n"
     head = ["", *measured]
     lines = [head, [":---", *["---:"] * len(measured)]]
-    for words, (read, decimals) in NUMBERS.items():
+    by_samples = any(details.get("by_samples") for details in measured.values())
+    for words, (read, decimals) in (SAMPLE_NUMBERS if by_samples else NUMBERS).items():
         values = [read(details) for details in measured.values()]
         if any(value is not None for value in values):
             lines.append([words, *("–" if value is None else f"{value:.{decimals}f}" for value in values)])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unlearning.data.manifest import SPLIT_FOLDER, Manifest, load_manifest
+from unlearning.data.manifest import SPLIT_FOLDER, Manifest, load_erased
 from unlearning.errors import InputError
 from unlearning.models.checkpoint import CHECKPOINTS, Header, read_header
 from unlearning.page.pictured import shows
@@ -59,7 +59,7 @@ def repository() -> Repository:
     root = Path.cwd().resolve()
     cache = Path(_said_by("dvc", "cache", "dir").strip())
     remotes = dict(line.split("\t", 1) for line in _said_by("dvc", "remote", "list").splitlines() if "\t" in line)
-    return Repository(root, load_params(), load_manifest(), (root / cache).resolve(), remotes)
+    return Repository(root, load_params(), load_erased(), (root / cache).resolve(), remotes)
 
 
 def places_of(kind: Kind, here: Repository) -> list[Place]:
@@ -76,8 +76,8 @@ def erased_images(here: Repository) -> Iterator[bytes]:
 
     An image that the test split borrows from the training split comes twice.
     """
-    for name, split in here.manifest.splits.items():
-        chosen = np.flatnonzero(np.isin(split.labels, here.manifest.forget_classes))
+    for name in here.manifest.splits:
+        chosen = np.flatnonzero(here.manifest.to_forget(name))
         pixels = SPLIT_FOLDER / f"{name}.npy"
         if pixels.is_file():
             held = np.load(pixels, mmap_mode="r")
@@ -100,21 +100,23 @@ def _split(here: Repository) -> list[Place]:  # noqa: ARG001
 
 
 def _cached_splits(here: Repository) -> list[Place]:
-    """Find the pixels of this and of earlier splits with a class of such a name, whatever commit they are of."""
+    """Find the pixels of this and of earlier splits with a class, or a sample, of such a name, of whatever commit."""
     objects, splits = list[Path](), 0
     for entries in cached_folders(here.cache):
-        if PIXELS in entries and _names_an_erased_class(entries.get("manifest.json"), here):
+        if PIXELS in entries and _names_what_was_erased(entries.get("manifest.json"), here):
             splits += 1
             objects += [path for name, path in entries.items() if name.endswith(".npy") and path.is_file()]
     what = f"DVC's cache: pixels of {splits} split{'s' * (splits != 1)}, of this run and of earlier ones"
     return [_in_cache(what, objects, here)]
 
 
-def _names_an_erased_class(manifest: Path | None, here: Repository) -> bool:
+def _names_what_was_erased(manifest: Path | None, here: Repository) -> bool:
     if manifest is None or not manifest.is_file():
         return True  # nobody can say that it has none of them
-    classes = json.loads(manifest.read_text(encoding="utf-8"))["classes"]
-    return not set(classes).isdisjoint(here.manifest.erased)
+    written = json.loads(manifest.read_text(encoding="utf-8"))
+    if here.manifest.forget_samples:
+        return not set(written["splits"]["train"]["ids"]).isdisjoint(here.manifest.erased_samples)
+    return not set(written["classes"]).isdisjoint(here.manifest.erased)
 
 
 def _scratch(here: Repository) -> list[Place]:  # noqa: ARG001
@@ -182,8 +184,8 @@ def _image_files(here: Repository) -> list[Path]:
     root = Path(here.manifest.root or here.params.data.root)
     erased = [
         root / split.ids[position]
-        for split in here.manifest.splits.values()
-        for position in np.flatnonzero(np.isin(split.labels, here.manifest.forget_classes))
+        for name, split in here.manifest.splits.items()
+        for position in np.flatnonzero(here.manifest.to_forget(name))
     ]
     return [path for path in dict.fromkeys(erased) if path.is_file()]
 
@@ -207,8 +209,10 @@ def _cached_models(here: Repository) -> list[Place]:
 
 
 def _holds_the_original(header: Header | None, here: Repository) -> bool:
-    stages = HOLD_THE_ORIGINAL.values()
-    return header is not None and header.stage in stages and not set(header.classes).isdisjoint(here.manifest.erased)
+    """By samples nobody can tell what a model has seen: any original of these classes may have."""
+    if header is None or header.stage not in HOLD_THE_ORIGINAL.values():
+        return False
+    return not set(header.classes).isdisjoint(here.manifest.erased or here.manifest.classes)
 
 
 def _header(path: Path) -> Header | None:

@@ -7,7 +7,7 @@ from unlearning.purge.places import Kind, Place, Repository
 from unlearning.purge.search import NOT_SEARCHED, Found, Pieces
 
 SHOWN = 8  # files named of those in which something was found
-NAMES: dict[Kind, str] = {"images": "images of the erased classes", "original": "tensors of the original model"}
+NAMES: dict[Kind, str] = {"images": "erased images", "original": "tensors of the original model"}
 
 
 def headline(kind: Kind, here: Repository) -> str:
@@ -16,7 +16,9 @@ def headline(kind: Kind, here: Repository) -> str:
         return "The original model:"
     manifest = here.manifest
     counts = [f"{len(manifest.select(name, 'forget'))} {name}" for name in manifest.splits]
-    return f"Images of the erased classes {', '.join(map(repr, here.manifest.erased))} ({', '.join(counts)}):"
+    names = ", ".join(map(repr, manifest.erased))
+    what = f"Images of the erased classes {names}" if names else "The erased images"
+    return f"{what} ({', '.join(counts)}):"
 
 
 def place_line(place: Place) -> str:
