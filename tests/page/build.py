@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from tests.conftest import values_of_params
+from unlearning.comparison.earlier import Earlier
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, Split
 from unlearning.over_seeds import Summary
@@ -40,7 +41,9 @@ def _with_classes(one: Summary, accuracy: list[float]) -> Summary:
     return replace(one, details=one.details | {"mean": one.mean | {"test_acc_per_class": accuracy}})
 
 
-def content_of(models: dict[str, Summary], manifest: Manifest, epochs: int = 20, **changes: Any) -> Content:
+def content_of(
+    models: dict[str, Summary], manifest: Manifest, epochs: int = 20, earlier: Earlier | None = None, **changes: Any
+) -> Content:
     """Return what the page says of the models, after their files were written; changes: blocks of params.yaml."""
     methods = [name for name in models if name not in (*REFERENCES, ANOTHER) and not is_audited(name)]
     values = values_of_params()
@@ -58,6 +61,7 @@ def content_of(models: dict[str, Summary], manifest: Manifest, epochs: int = 20,
         manifest,
         load_params(),
         pictures_of(manifest, [*values["references"], methods[0]], load_params().figures),
+        earlier,
     )
 
 
