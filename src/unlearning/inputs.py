@@ -88,8 +88,7 @@ def _tree(key: str, source: str, root: str) -> list[Outside]:
 
 
 def _list(forget: Forget) -> list[Outside]:
-    named = forget.scenario == "file" and forget.file
-    return [Outside("forget.file", Path(named), small=True)] if named else []
+    return [Outside("forget.file", Path(forget.list_file), small=True)] if forget.list_file else []
 
 
 def _weights(name: str, reference: Reference | None, model: Model) -> list[Outside]:

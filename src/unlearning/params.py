@@ -73,6 +73,9 @@ class Data(Block):
         return values
 
 
+READ_A_FILE = ("file", "samples")  # scenarios of `forget`
+
+
 class Forget(Block):
     scenario: str
     count: Count
@@ -81,6 +84,11 @@ class Forget(Block):
     file: Text | None
     share: Annotated[float, Field(gt=0, lt=1)]
     before: list[int | str]
+
+    @property
+    def list_file(self) -> str | None:
+        """The file that the scenario reads, if it reads one."""
+        return self.file if self.scenario in READ_A_FILE else None
 
 
 class Model(Block):

@@ -173,10 +173,11 @@ def test_each_reader_has_what_it_reads_and_no_more(stage: Stage, folder: Path, t
     assert not (INPUTS / "sets/birds.json").exists()
 
 
-def test_the_list_of_classes_counts_by_its_content_alone(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["file", "samples"])
+def test_the_list_of_what_to_forget_counts_by_its_content_alone(stage: Stage, tmp_path: Path, scenario: str) -> None:
     file = tmp_path / "list.txt"
     file.write_text("3\n")
-    own = {"forget.scenario": "file", "forget.file": str(file)}
+    own = {"forget.scenario": scenario, "forget.file": str(file)}
     stage(own)
     before = written("split")
     os.utime(file, ns=(1, 1))

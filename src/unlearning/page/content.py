@@ -221,7 +221,7 @@ def data(
         "charts": [asdict(chart) for chart in charts(models)],
         "logs": logs([*params.references, "ec_modules", *params.methods]),
         "classes": manifest.classes,
-        "erased": manifest.forget_classes,
+        "erased": manifest.absent_classes,
         "accuracy": accuracies(models),
         "numbers": numbers(models),
         "gallery": asdict(figures),

@@ -10,7 +10,6 @@ from unlearning.sources import Source
 from unlearning.splitting import classes as by_class
 from unlearning.splitting import samples as by_sample
 
-LISTS = {"samples": "file"}  # the list that a scenario reads, where it has another name
 SCENARIOS = (*by_class.SCENARIOS, *by_sample.SCENARIOS)
 
 
@@ -44,12 +43,14 @@ def refuse_unknown(forget: Forget) -> None:
 
 def unread_lists(forget: Forget) -> list[str]:
     """Return a sentence for each list that is given, but not read by the scenario."""
-    lists = {"classes": forget.classes, "file": forget.file}
-    read = LISTS.get(forget.scenario, forget.scenario)
+    unread = {
+        "classes": forget.classes and forget.scenario != "classes",
+        "file": forget.file and not forget.list_file,
+    }
     return [
         f"forget.{name} is not read, as forget.scenario is {forget.scenario!r}; to use the list, set that to {name!r}"
-        for name, given in lists.items()
-        if given and name != read
+        for name, is_unread in unread.items()
+        if is_unread
     ]
 
 
