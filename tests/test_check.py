@@ -108,6 +108,10 @@ def test_the_repositorys_own_file_passes(checked: Callable[[dict[str, Any]], Non
             {"audit": {"vendor": {"checkpoint": "v.pt"}}},
             "audit.vendor.checkpoint: no file v.pt; it was",
         ),
+        (
+            {"original.checkpoint": "models/cu/0.safetensors"},
+            "original.checkpoint: models/cu/0.safetensors is removed and written anew by this run; give a copy of it",
+        ),
         ({"model.pretrained": "weights.pt"}, "model.pretrained: no file weights.pt; it was looked for in /"),
     ],
 )
