@@ -14,6 +14,7 @@ from unlearning.errors import InputError
 
 VALUES = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
 SMALL = {"methods": {"cu": {"start": "original"}, "ec": {"start": "ec_modules"}}}
+EARLIER = {"original.checkpoint": __file__, "forget.scenario": "classes", "forget.classes": [5]}
 Refusal = Callable[[dict[str, Any]], str]
 
 
@@ -92,6 +93,13 @@ def test_the_repositorys_own_file_passes(checked: Callable[[dict[str, Any]], Non
             {"data.name": "cifar10", "forget.scenario": "classes", "forget.classes": [3, 10]},
             "forget.classes: no class 10; there are 10, 0 to 9",
         ),
+        ({"forget.before": [3]}, "forget.before: an original trained here would never have known these classes; give "),
+        (
+            {"data.name": "cifar10", "data.image_size": 32, **EARLIER, "forget.before": [10]},
+            "forget.before: no class 10; there are 10, 0 to 9",
+        ),
+        ({**EARLIER, "forget.before": ["ten"]}, "forget.before: no class 'ten'"),
+        ({**EARLIER, "forget.before": [5]}, "forget.before: '5' would be forgotten by this request too"),
         ({"forget.scenario": "classes", "forget.classes": ["ten"]}, "forget.classes: no class 'ten'"),
         ({"forget.scenario": "file", "forget.file": "absent.txt"}, "forget.file: cannot read absent.txt"),
         ({"original.checkpoint": "mine.pt"}, "original.checkpoint: no file mine.pt; it was looked for in /"),
@@ -99,6 +107,10 @@ def test_the_repositorys_own_file_passes(checked: Callable[[dict[str, Any]], Non
         (
             {"audit": {"vendor": {"checkpoint": "v.pt"}}},
             "audit.vendor.checkpoint: no file v.pt; it was",
+        ),
+        (
+            {"original.checkpoint": "models/cu/0.safetensors"},
+            "original.checkpoint: models/cu/0.safetensors is removed and written anew by this run; give a copy of it",
         ),
         ({"model.pretrained": "weights.pt"}, "model.pretrained: no file weights.pt; it was looked for in /"),
     ],

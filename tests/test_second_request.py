@@ -1,6 +1,7 @@
 """A second request after the first, by the real stages on the digits: erase two classes, then one more."""
 
 import json
+import re
 import runpy
 import shutil
 import sys
@@ -14,6 +15,8 @@ from safetensors import safe_open
 
 from tests.conftest import PARAMS, values_of_params
 from unlearning.data.manifest import load_earlier, load_manifest
+from unlearning.page.earlier import BACK, NEVER_GONE, STAY
+from unlearning.page.verdict import UNTOLD
 
 STAGES = PARAMS.parent / "stages"
 FIRST, SECOND = [2, 8], [5]
@@ -56,18 +59,29 @@ def details_of(model: str) -> dict[str, Any]:
     return found
 
 
-def test_two_classes_then_one_more_and_nothing_of_the_first_comes_back(run: Callable[..., None]) -> None:
+def word_on(model: str) -> str:
+    """Return what the page says of the classes erased before."""
+    row = re.search(rf'<tr data-again="{model}">.*?</tr>', Path("metrics/report.html").read_text(), re.DOTALL)
+    assert row
+    return next(word for word in (STAY, BACK, NEVER_GONE, UNTOLD) if word in row[0])
+
+
+def test_two_classes_then_one_more_and_nothing_of_the_first_comes_back_but_where_it_was_never_gone(
+    run: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
     write_params(forget={"scenario": "classes", "classes": FIRST})
     run("inputs")
     run("split")
     run("train", "original")
     run("unlearn", "rl")
     shutil.copy("models/rl/0.safetensors", "erased.safetensors")
+    shutil.copy("models/original/0.safetensors", "knowing.safetensors")
     first = load_manifest()
 
     write_params(
         forget={"scenario": "classes", "classes": SECOND, "before": FIRST},
         original={"checkpoint": "erased.safetensors"},
+        audit={"knowing": {"checkpoint": "knowing.safetensors"}},
     )
     run("inputs")
     run("split")
@@ -76,9 +90,15 @@ def test_two_classes_then_one_more_and_nothing_of_the_first_comes_back(run: Call
     assert not set(second.splits["train"].labels) & set(FIRST)
     assert earlier is not None
     assert earlier.forget_classes == FIRST
+    capfd.readouterr()
     run("train", "original")
+    seen = capfd.readouterr()
+    assert "all erased before (2, 8): " in seen.out
+    assert "it knows classes that were erased before" not in seen.err
+    run("audit", "knowing")
+    assert "it knows classes that were erased before (2, 8): is it the model that they" in capfd.readouterr().err
     run("unlearn", "rl")
-    for model in ("original", "rl"):
+    for model in ("original", "rl", "knowing"):
         run("evaluate", model)
     run("compare")
 
@@ -95,4 +115,7 @@ def test_two_classes_then_one_more_and_nothing_of_the_first_comes_back(run: Call
     assert own["forget_acc"] < 10 < 50 < original["forget_acc"]  # the second has been met, by this run
     report = Path("metrics/report.md").read_text()
     assert "Erased by earlier requests: 2, 8." in report
-    assert 'data-again="rl"' in Path("metrics/report.html").read_text()
+    assert details_of("knowing")["earlier"]["metrics"]["forget_acc"] > 50
+    assert {model: word_on(model) == BACK for model in ("original", "rl", "knowing")} == {
+        "original": False, "rl": False, "knowing": True
+    }  # fmt: skip

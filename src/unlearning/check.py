@@ -113,9 +113,10 @@ def _classes_of_the_absent(data: Data) -> int:
 def _refuse_ids_above(forget: Forget, count: int) -> None:
     if forget.scenario == "random":
         forget_classes(forget, [str(number) for number in range(count)])  # how many there are is enough to know
-    for entry in forget.classes if forget.scenario == "classes" else ():
+    named = {"forget.classes": forget.classes if forget.scenario == "classes" else [], "forget.before": forget.before}
+    for key, entry in ((key, entry) for key, entries in named.items() for entry in entries):
         if str(entry).lstrip("-").isdecimal() and not 0 <= int(entry) < count:
-            raise InputError(f"forget.classes: no class {entry!r}; there are {count}, 0 to {count - 1}")
+            raise InputError(f"{key}: no class {entry!r}; there are {count}, 0 to {count - 1}")
 
 
 def _warn_of_lost_photos(data: Data, source: Source) -> None:

@@ -438,6 +438,15 @@ class Params(Block):
         return self
 
     @model_validator(mode="after")
+    def _given_files_are_not_those_that_a_run_writes_anew(self) -> "Params":
+        written = {Path("models", name).absolute() for name in ("ec_modules", *self.references, *self.methods)}
+        for key, one in self.given.items():
+            own = next((file for file in one.files if file.absolute().parent in written), None)
+            if own is not None:
+                raise ValueError(f"{key}.checkpoint: {own} is removed and written anew by this run; give a copy of it")
+        return self
+
+    @model_validator(mode="after")
     def _what_was_erased_before_was_erased_from_a_given_model(self) -> "Params":
         if self.forget.before and self.original.checkpoint is None:
             raise ValueError(

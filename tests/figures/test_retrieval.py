@@ -40,6 +40,13 @@ def test_pictures_of_a_resident_split_are_its_pixels_in_colour(manifest: Manifes
     assert (np.unique(first).tolist(), np.unique(second).tolist()) == ([7], [3])
 
 
+def test_pictures_of_a_split_without_a_class_are_those_of_its_own_images(manifest: Manifest) -> None:
+    whole = manifest.splits["test"]
+    cut = replace(manifest, splits={"train": whole, "test": whole}).without([0])
+    shown = [int(picture.max()) for picture in pictures_of(cut, list(range(len(cut.splits["test"].labels))))]
+    assert shown == [place for place, label in enumerate(whole.labels) if label != 0]  # each image is its place's shade
+
+
 def test_pictures_of_a_streamed_split_are_read_from_its_files_at_the_models_size(
     manifest: Manifest, tmp_path: Path
 ) -> None:

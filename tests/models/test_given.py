@@ -412,7 +412,7 @@ def test_a_model_retrained_without_the_outputs_of_the_forgotten_classes_never_pr
 ) -> None:
     model = another()
     taken = given(saved(without_classes(model, [0, 2, 4])), kept)
-    assert "its 3 outputs are those of the classes that are kept, in their order" in taken.notes[0]
+    assert "its 3 outputs are those of all classes but those to forget, in their order" in taken.notes[0]
     with torch.no_grad():
         logits, own = taken.model.eval()(100 * images), model(100 * images)
     assert torch.equal(logits[:, [0, 2, 4]], own[:, [0, 2, 4]])
@@ -433,6 +433,27 @@ def test_a_retrained_model_with_all_outputs_is_taken_as_it_is(kept: Manifest, sm
 def test_a_retrained_model_of_neither_class_list_is_refused(kept: Manifest, small: nn.Module) -> None:
     with pytest.raises(InputError, match=r"has 4 outputs, the data 5 classes \(3 without those to forget\)"):
         given(saved(without_classes(small, [0, 1, 2, 4])), kept)
+
+
+@pytest.mark.parametrize(("forget", "held"), [([], [0, 2, 3, 4]), ([3], [0, 2, 3, 4]), ([3], [0, 2, 4])])
+def test_in_a_second_request_a_model_may_lack_outputs_of_what_was_erased_before_or_of_all(
+    manifest: Manifest, small: nn.Module, forget: list[int], held: list[int]
+) -> None:
+    second = replace(manifest, forget_classes=forget, erased_before=[1])
+    taken = given(saved(without_classes(small, held)), second)
+    assert torch.equal(taken.model.fc.weight[held], small.fc.weight[held])
+    gone = [label for label in range(5) if label not in held]
+    assert (taken.model.fc.weight[gone] == 0).all()
+    assert f"its {len(held)} outputs are those of all classes but those erased before" in taken.notes[0]
+
+
+def test_in_a_second_request_a_model_of_no_such_class_list_is_refused(manifest: Manifest, small: nn.Module) -> None:
+    second = replace(manifest, forget_classes=[3], erased_before=[1])
+    said = (
+        r"2 outputs, the data 5 classes \(3 without those erased before or to forget, 4 without those erased before\)"
+    )
+    with pytest.raises(InputError, match=said):
+        given(saved(without_classes(small, [0, 2])), second)
 
 
 def test_an_original_without_outputs_for_some_classes_is_refused_with_the_reason(

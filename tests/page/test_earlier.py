@@ -83,6 +83,23 @@ def test_a_given_model_that_still_knows_them_is_called_so() -> None:
     assert again(known).answers["original"].word == NEVER_GONE
 
 
+def test_what_the_given_model_had_not_lost_has_not_come_back_unless_there_is_more_of_it() -> None:
+    beside = {"retrained": summary(3, **NEVER_SAW), "original": summary(3, **GIVEN | {"test_forget_acc": 4.0})}
+
+    def of(accuracy: float) -> str:
+        models = beside | {"cu": summary(3, **GIVEN | {"test_forget_acc": accuracy})}
+        return again(Earlier(["ant"], LEAST_IMAGES, models)).answers["cu"].word
+
+    assert [of(accuracy) for accuracy in (0.0, 3.0, 5.0, 6.0)] == [STAY, NEVER_GONE, NEVER_GONE, BACK]
+
+
+def test_nothing_is_said_to_stay_erased_where_no_attack_could_begin() -> None:
+    none = {"prototype__forget": {}, "relearn__forget": {}, "head_recovery__forget": None}
+    none["linear_probe__all__forget"] = None
+    models = {name: summary(3, **GIVEN | none) for name in ("original", "cu")}
+    assert again(Earlier(["ant"], LEAST_IMAGES, models)).answers["cu"].word == UNTOLD
+
+
 def test_accuracies_that_nobody_measured_are_said_to_be() -> None:
     blind = summary(3, **GIVEN | {"forget_acc": DROPPED, "test_forget_acc": DROPPED})
     found = again(Earlier(["ant"], LEAST_IMAGES, {"original": blind, "retrained": summary(3, **NEVER_SAW)}))

@@ -2,9 +2,9 @@
 
 Zhou et al., "Decoupled Distillation to Erase", CVPR 2025, official code (`method/delete.py`). The loss is the plain KL
 divergence at temperature T on both sides. `mask: own_label` is official: other forget classes keep their mass, so an
-image may move from one forget class to another; `all_forget` masks them all, and those erased before. `alpha` is the
-probability its own class keeps (official and EC Table 10: 0). Forget images only; the teacher is in eval mode, the
-student's BatchNorm trains unless `batchnorm_eval` (official `disable_bn`).
+image may move from one forget class to another; `all_forget` masks them all. Classes erased before are masked by both.
+`alpha` is the probability its own class keeps (official and EC Table 10: 0). Forget images only; the teacher is in eval
+mode, the student's BatchNorm trains unless `batchnorm_eval` (official `disable_bn`).
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,9 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     network = run.optimise(run.model, cfg)
     if cfg.batchnorm_eval:
         freeze_batchnorm(run.model)
-    masked = torch.tensor(run.manifest.absent_classes if cfg.mask == "all_forget" else [], dtype=torch.int64)
+    manifest = run.manifest
+    absent = manifest.absent_classes if cfg.mask == "all_forget" else manifest.erased_before
+    masked = torch.tensor(absent, dtype=torch.int64)
     for forget in run.batches("forget", cfg):
         target = masked_target(teacher(forget.images), forget.labels, masked, cfg.alpha, cfg.temperature)
         log_student = F.log_softmax(network(forget.images) / cfg.temperature, dim=1)

@@ -3,6 +3,7 @@
 Whatever is changed is said in a note; weights that are no finite real numbers are refused.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -84,31 +85,45 @@ def _refuse_other_forms(weights: Weights, model: nn.Module, path: Path, block: s
         )
 
 
-def _allowed_outputs(manifest: Manifest) -> set[int]:
-    return {len(manifest.classes), len(manifest.kept_classes)}
+@dataclass(frozen=True)
+class _Outputs:
+    """A class list that a head may have."""
+
+    labels: list[int]
+    gone: str  # what the other classes are
+
+
+def _allowed_outputs(manifest: Manifest) -> dict[int, _Outputs]:
+    """Return the class lists that a head may have, by their length: all, the kept ones, those not erased before."""
+    every, kept = list(range(len(manifest.classes))), manifest.kept_classes
+    left = [label for label in every if label not in manifest.erased_before]
+    both = "erased before or to forget" if manifest.erased_before else "to forget"
+    lists = (_Outputs(kept, both), _Outputs(left, "erased before"), _Outputs(every, "none"))
+    return {len(one.labels): one for one in lists}
 
 
 def _fit_the_head(
     weights: Weights, model: nn.Module, manifest: Manifest, path: Path, block: str, notes: list[str]
 ) -> None:
-    """Give a head of the kept classes alone rows for the others, in place; refuse one of any other class list.
+    """Give a head of fewer classes rows for those that are gone, in place; refuse one of any other class list.
 
     The added rows are 0 and their bias lies NEVER below the lowest of the others, so that the logit is a constant that
     no image's best one falls under. Not lower than that, because it must stay finite in softmax, KL and JS (the
     probability is 2e-9 or less), and because weight distance and logit norm count it like any other weight.
     """
-    name, kept, classes = classifier_name(model), manifest.kept_classes, len(manifest.classes)
+    name, lists, classes = classifier_name(model), _allowed_outputs(manifest), len(manifest.classes)
     weight, bias = weights.get(f"{name}.weight"), weights.get(f"{name}.bias")
     if weight is None or bias is None or len(weight) == classes:
         return
-    if len(weight) not in _allowed_outputs(manifest) or bias.shape != weight.shape[:1]:
+    if len(weight) not in lists or bias.shape != weight.shape[:1]:
         _refuse_outputs(len(weight), manifest, path, block)
+    held = lists[len(weight)]
     rows, biases = weight.new_zeros(classes, *weight.shape[1:]), bias.new_full((classes,), (bias.min() - NEVER).item())
-    rows[kept], biases[kept] = weight, bias
+    rows[held.labels], biases[held.labels] = weight, bias
     weights[f"{name}.weight"], weights[f"{name}.bias"] = rows, biases
     notes.append(
-        f"its {len(kept)} outputs are those of the classes that are kept, in their order; the others get outputs that "
-        "are never predicted"
+        f"its {len(weight)} outputs are those of all classes but those {held.gone}, in their order; these get outputs "
+        "that are never predicted"
     )
 
 
@@ -116,8 +131,8 @@ def _refuse_outputs(outputs: int, manifest: Manifest, path: Path, block: str) ->
     classes, kept = len(manifest.classes), len(manifest.kept_classes)
     wrong = f"{block}.checkpoint: {path} has {outputs} outputs, the data {classes} classes"
     if kept < classes:
-        gone = "to forget or erased before" if manifest.erased_before else "to forget"
-        raise InputError(f"{wrong} ({kept} without those {gone}); give a model of either class list")
+        fewer = [f"{count} without those {one.gone}" for count, one in _allowed_outputs(manifest).items()][:-1]
+        raise InputError(f"{wrong} ({', '.join(fewer)}); give a model of one of these class lists")
     if outputs < classes:
         raise InputError(
             f"{wrong}; the original has to know each class, those to forget too (one trained without them belongs "

@@ -31,8 +31,8 @@ def towards_random_labels(run: Run, cfg: RandomLabelConfig, network: nn.Module, 
 
 
 def label_space(run: Run, cfg: RandomLabelConfig) -> Tensor:
-    """Return the classes random labels are drawn from, int64 (n,)."""
-    forbidden = run.manifest.absent_classes if cfg.label_space == "retain" else []
+    """Return the classes random labels are drawn from, int64 (n,); never one that was erased before."""
+    forbidden = run.manifest.absent_classes if cfg.label_space == "retain" else run.manifest.erased_before
     return torch.tensor([label for label in range(len(run.manifest.classes)) if label not in forbidden])
 
 
