@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,11 @@ SMALL: dict[str, Any] = {
     "idi": {"floor": 0.000001},
 }
 METHODS = ["rl", "cu", "ec", "head_distill"]  # of all that there are: tests/methods runs each of them
+
+
+def heed_ctrl_c() -> None:
+    """To run in a child before its program: who runs the tests in the background has made it deaf to SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Clone:

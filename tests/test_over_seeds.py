@@ -137,7 +137,7 @@ def test_the_best_are_the_smallest_mean_and_what_cannot_be_told_from_it() -> Non
 
 
 def summary_of(forget_acc: float, test_retain_acc: float) -> Summary:
-    return Summary({"forget_acc": forget_acc, "test_retain_acc": test_retain_acc}, {}, {})
+    return Summary({"forget_acc": forget_acc, "test_retain_acc": test_retain_acc}, {}, {"mean": {}})
 
 
 def test_only_what_forgets_and_keeps_utility_competes() -> None:

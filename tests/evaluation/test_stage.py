@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.conftest import PARAMS, SHAPE, values_of_params
 from unlearning.data.manifest import Manifest
-from unlearning.evaluation import information
+from unlearning.evaluation import measuring
 from unlearning.evaluation.shared import load_shared
 from unlearning.models import checkpoint
 from unlearning.models.backbone import build
@@ -139,13 +139,13 @@ def test_raw_maps_are_kept_for_the_estimator_that_needs_them_alone(
 ) -> None:
     write_params(mutual_information={"estimator": estimator, "trials": 1})
     kept: list[Tensor] = []
-    measure = information.measure_layers
+    measure = measuring.measure_layers
 
     def watch(model: nn.Module, features: dict[str, Tensor], *rest: Any) -> Any:
         kept.extend(features.values())
         return measure(model, features, *rest)
 
-    monkeypatch.setattr(information, "measure_layers", watch)
+    monkeypatch.setattr(measuring, "measure_layers", watch)
     evaluate(monkeypatch)
     assert {values.dim() for values in kept} == {dimensions}
     assert all(0 <= trial["held_out"] <= 0.7 for trials in raw()["mutual_information"].values() for trial in trials)

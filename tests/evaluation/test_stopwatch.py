@@ -50,8 +50,8 @@ def test_the_report_has_each_part_once_over_all_rounds() -> None:
     assert re.fullmatch(r"probes \d+\.\d s \(\d+%\), attacks \d+\.\d s \(\d+%\)", watch.report())
 
 
-def test_the_stage_announces_as_many_parts_as_it_measures() -> None:
-    script = (ROOT / "stages/evaluate.py").read_text(encoding="utf-8")
+def test_as_many_parts_are_announced_as_are_measured() -> None:
+    script = (ROOT / "src/unlearning/evaluation/measuring.py").read_text(encoding="utf-8")
     announced = re.search(r"^PARTS = (\d+)", script, flags=re.MULTILINE)
     assert announced
     assert int(announced[1]) == script.count("with watch.part(")

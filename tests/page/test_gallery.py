@@ -80,7 +80,7 @@ def test_a_map_has_the_class_and_those_nearest_to_it(manifest: Manifest) -> None
 def test_the_nearest_classes_are_those_of_the_figure(manifest: Manifest) -> None:
     labels, values = torch.arange(N) % 6, features()["original"]
     found = nearest_kept(class_centres(values, labels), 1, manifest.forget_classes)
-    assert found == nearest_classes(values, labels, 1, manifest.forget_classes)
+    assert found == nearest_classes(values, labels, [1], manifest.forget_classes)
     assert nearest_kept(class_centres(values, labels), 1, list(range(6))) == []
 
 
