@@ -20,7 +20,8 @@ from unlearning.purge.search import Found, Pieces, search
 ELSEWHERE = "  found where no place is known, so that nothing removes it for you"
 SHARED = (
     "a model that holds tensors of the original was made by a method that left these layers as they were, or is what "
-    "an earlier request made, from which this one began: delete it too (with `dvc gc --workspace`), or keep it knowingly"
+    "an earlier request made, from which this one began: delete it too (with `dvc gc --workspace`), or keep it "
+    "knowingly"
 )
 
 
