@@ -309,12 +309,12 @@ def test_run_does_what_dvc_repro_does_and_says_how_far_it_is(clone: Clone) -> No
     said = re.findall(r"^(stage \d of \d: \S+?|\d stages run in .*?)(?:,.*)?$", done.stdout, flags=re.MULTILINE)
     assert said[:3] == ["stage 1 of 3: unlearn@cu", "stage 2 of 3: evaluate@cu", "stage 3 of 3: compare"]
     assert said[3].startswith("3 stages run in ")
-    again = clone.run("python", "-m", "unlearning", "run", "--", "--force", "evaluate@cu").stdout
-    assert re.search(r"^stage \d+ of \d+: evaluate@cu, about \d+ s left in all$", again, flags=re.MULTILINE)
-    clone.run("python", "-m", "unlearning", "run")  # what was forced took other seconds, which `compare` reads
     idle = clone.run("python", "-m", "unlearning", "run").stdout
     assert stages_run(idle) == []
+    again = clone.run("python", "-m", "unlearning", "run", "--", "--force", "evaluate@cu").stdout
+    assert re.search(r"^stage \d+ of \d+: evaluate@cu, about \d+ s left in all$", again, flags=re.MULTILINE)
     assert "stage 1" not in idle
+    clone.run("python", "-m", "unlearning", "run")  # what was forced took other seconds, which `compare` reads
 
 
 def test_run_ends_with_the_exit_code_and_message_of_dvc(clone: Clone) -> None:
