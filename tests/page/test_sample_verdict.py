@@ -12,8 +12,8 @@ from tests.page.models import Numbers, next_seeds
 from unlearning.figures.table import best_rows, main_columns, main_table
 from unlearning.over_seeds import Summary
 from unlearning.page.render import render
-from unlearning.page.sample_verdict import LEAST_SAMPLES, MADE_TO_ERR, sample_verdicts
-from unlearning.page.verdict import UNTOLD, Verdict
+from unlearning.page.sample_verdict import MADE_TO_ERR, sample_verdicts
+from unlearning.page.verdict import LEAST_IMAGES, UNTOLD, Verdict
 from unlearning.params import ANOTHER
 
 REMEMBERS: Numbers = {
@@ -46,7 +46,7 @@ def made_up(seeds: int = 3, retrained: bool = True, **methods: Numbers) -> dict[
 
 def of(**numbers: Any) -> Verdict:
     """Return the verdict on a method that has forgotten like FORGOT but for these numbers."""
-    return sample_verdicts(made_up(scrub=FORGOT | numbers), LEAST_SAMPLES)["scrub"]
+    return sample_verdicts(made_up(scrub=FORGOT | numbers), LEAST_IMAGES)["scrub"]
 
 
 def words(verdict: Verdict) -> dict[str, str]:
@@ -54,7 +54,7 @@ def words(verdict: Verdict) -> dict[str, str]:
 
 
 def test_the_references_are_what_they_are() -> None:
-    found = sample_verdicts(made_up(), LEAST_SAMPLES)
+    found = sample_verdicts(made_up(), LEAST_IMAGES)
     assert found["original"].word == "not forgotten"
     assert words(found["original"]) == {
         "outputs": "remembered", "attack": "found", "floor": "beyond", "utility": "kept",
@@ -92,13 +92,13 @@ def test_what_is_left_is_said(numbers: Numbers, word: str) -> None:
 def test_an_attack_that_finds_nothing_in_the_original_clears_nobody() -> None:
     blind = {"membership__all__auc": [50.0, 51.0, 49.0]}
     models = made_up(scrub=FORGOT) | {"original": summary(3, **REMEMBERS | blind)}
-    assert sample_verdicts(models, LEAST_SAMPLES)["scrub"].answers["attack"].word == UNTOLD
+    assert sample_verdicts(models, LEAST_IMAGES)["scrub"].answers["attack"].word == UNTOLD
 
 
 def test_without_retraining_or_with_a_few_images_nothing_is_told() -> None:
-    alone = sample_verdicts(made_up(retrained=False, scrub=FORGOT), LEAST_SAMPLES)["scrub"]
+    alone = sample_verdicts(made_up(retrained=False, scrub=FORGOT), LEAST_IMAGES)["scrub"]
     assert alone.word == UNTOLD
-    assert sample_verdicts(made_up(scrub=FORGOT), LEAST_SAMPLES - 1)["scrub"].word == UNTOLD
+    assert sample_verdicts(made_up(scrub=FORGOT), LEAST_IMAGES - 1)["scrub"].word == UNTOLD
 
 
 def test_the_table_has_the_columns_of_samples_and_nearest_to_retrained_is_best() -> None:

@@ -7,7 +7,7 @@ from statistics import mean
 from unlearning.comparison.earlier import Earlier
 from unlearning.figures.earlier import earlier_columns, earlier_numbers
 from unlearning.over_seeds import FORGETS, Summary
-from unlearning.page.judging import confirmed, minus
+from unlearning.page.judging import Values, confirmed, minus
 from unlearning.page.measures import Beside, Measure, measures_of, values_of
 from unlearning.page.tables import Table, table_of
 from unlearning.page.verdict import LEAST_IMAGES, UNTOLD, Answer, beside_of
@@ -100,8 +100,7 @@ def _rise(measure: Measure, one: Summary, beside: Beside) -> Rise | None:
     untaught = (values_of(measure, beside.untaught) if beside.untaught else None) or original
     baseline = list(map(max, original, untaught))
     another = values_of(measure, beside.another) if beside.another else None
-    least = measure.least(len(own))
-    noise = max(least, mean(map(abs, minus(another, untaught)))) if another else least
+    noise = Values(own, original, untaught, another).noise(measure.least(len(own)))
     rise = minus(own, baseline)
     return Rise(mean(own), mean(baseline), mean(rise) > noise, confirmed(rise, noise))
 

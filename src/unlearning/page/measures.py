@@ -108,7 +108,9 @@ def _last_cka(seed: Seed) -> float | None:
     return None if seed["collapsed"] else last
 
 
-def _forget_of(*path: str) -> Callable[[Seed], float | None]:
+def value_at(*path: str) -> Callable[[Seed], float | None]:
+    """Return what reads the number at a path of keys; None where the seed has none."""
+
     def value(seed: Seed) -> float | None:
         found: Any = seed
         for key in path:
@@ -126,7 +128,7 @@ def _curve(one: Summary, attack: str) -> list[Measure]:
             f"{CURVES[attack]}, {k} image{'s' * (k != '1')}",
             DEPTH_OF_CURVES[attack],
             True,
-            _forget_of(attack, "forget", k),
+            value_at(attack, "forget", k),
         )
         for k in shots
     ]
@@ -134,14 +136,14 @@ def _curve(one: Summary, attack: str) -> list[Measure]:
 
 FEATURES = (
     Measure("cka", "CKA to the original", "features", True, _last_cka, needs_retrained=True),
-    Measure("idi", "IDI", "features", True, _forget_of("metrics", "idi"), NOISE_IDI, ALONE_IDI, 2, True),
-    Measure("linear_probe", "linear probe", "features", True, _forget_of("linear_probe", "all", "forget")),
-    Measure("head_recovery", "head recovery", "features", True, _forget_of("head_recovery", "forget")),
+    Measure("idi", "IDI", "features", True, value_at("metrics", "idi"), NOISE_IDI, ALONE_IDI, 2, True),
+    Measure("linear_probe", "linear probe", "features", True, value_at("linear_probe", "all", "forget")),
+    Measure("head_recovery", "head recovery", "features", True, value_at("head_recovery", "forget")),
 )
 ASKING_THE_HEAD = (  # these stay low in the controls: they can convict a model, and clear none
-    Measure("retain_only", "retain images only", "attack", False, _forget_of("retain_only", "forget")),
-    Measure("batchnorm", "BatchNorm", "attack", False, _forget_of("batchnorm", "forget")),
-    Measure("mia_auc", "membership inference, AUC", "attack", False, _forget_of("membership", "all", "auc")),
-    Measure("lira", "LiRA, AUC", "attack", False, _forget_of("lira", "auc")),
-    Measure("rmia", "RMIA, AUC", "attack", False, _forget_of("rmia", "auc")),
+    Measure("retain_only", "retain images only", "attack", False, value_at("retain_only", "forget")),
+    Measure("batchnorm", "BatchNorm", "attack", False, value_at("batchnorm", "forget")),
+    Measure("mia_auc", "membership inference, AUC", "attack", False, value_at("membership", "all", "auc")),
+    Measure("lira", "LiRA, AUC", "attack", False, value_at("lira", "auc")),
+    Measure("rmia", "RMIA, AUC", "attack", False, value_at("rmia", "auc")),
 )

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from statistics import mean
-from typing import Any
 
 from unlearning.over_seeds import Summary, utility_of
 from unlearning.page.judging import confirmed, minus
-from unlearning.page.measures import ASKING_THE_HEAD, Beside, Measure, Reading, read
-from unlearning.page.verdict import Answer, Level, Question, Verdict, Words, beside_of, floor, utility
+from unlearning.page.measures import ASKING_THE_HEAD, Beside, Measure, Reading, read, value_at
+from unlearning.page.verdict import LEAST_IMAGES, Answer, Level, Question, Verdict, Words, beside_of, floor, utility
 
-LEAST_SAMPLES = 30  # with fewer, one image is more than three points
-ANSWERS = Measure("forget_acc", "accuracy on the erased images (FA)", "attack", True, lambda seed: _accuracy(seed))
+ANSWERS = Measure("forget_acc", "accuracy on the erased images (FA)", "attack", True, value_at("metrics", "forget_acc"))
 MEMBERSHIP = tuple(measure for measure in ASKING_THE_HEAD if measure.key in ("mia_auc", "lira", "rmia"))
 OUTPUTS = Words("as if never seen", "remembered", "partly remembered")
 ATTACK = Words("not found", "found", "partly found")
@@ -56,7 +54,7 @@ def in_one(answers: Mapping[Question, Answer]) -> tuple[str, Level]:
 def outputs(one: Summary, beside: Beside, erased: int) -> Answer:
     """Say whether the model answers on the erased images as one that never saw them: neither better nor worse."""
     found = read(ANSWERS, one, beside)
-    if found is None or erased < LEAST_SAMPLES:
+    if found is None or erased < LEAST_IMAGES:
         return OUTPUTS.of("unknown", f"Only {erased} images were erased: too few to tell.")
     if found.values.untaught is None:
         return OUTPUTS.of("unknown", NO_RETRAINED, (found,))
@@ -84,7 +82,7 @@ LEVELS: dict[str, Level] = {
 def membership(one: Summary, beside: Beside, erased: int) -> Answer:
     """Say whether membership inference tells the erased images from unseen ones better than in a retrained model."""
     readings = tuple(found for measure in MEMBERSHIP if (found := read(measure, one, beside)))
-    if not readings or erased < LEAST_SAMPLES:
+    if not readings or erased < LEAST_IMAGES:
         return ATTACK.of("unknown", "There are too few images to attack with.", readings)
     if beside.untaught is None:
         return ATTACK.of("unknown", NO_RETRAINED, readings)
@@ -101,8 +99,3 @@ def _worst(readings: Iterable[Reading]) -> Level:
     said = {LEVELS[one.says] for one in readings}
     order: tuple[Level, ...] = ("bad", "part", "unknown", "good")
     return next(level for level in order if level in said)
-
-
-def _accuracy(seed: Mapping[str, Any]) -> float | None:
-    found: float | None = seed["metrics"].get("forget_acc")
-    return found
