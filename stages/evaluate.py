@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from unlearning.data.manifest import FORGET, MANIFEST, has_images_to_forget, load_earlier, load_manifest
+from unlearning.data.manifest import FORGET, MANIFEST, Manifest, has_images_to_forget, load_earlier, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.repetitions import Needs, place_all, repeat
 from unlearning.engine.resume import ResumeState
@@ -37,10 +37,10 @@ def main() -> None:
             "mutual_information",
         }
     )
-    watch = Stopwatch(where, PARTS)
+    watch, manifests = Stopwatch(where, PARTS), (load_manifest(), load_earlier())
 
     def work(seed: int, folder: Path, _: ResumeState) -> None:
-        measured(name, seed, folder, params, where, watch)
+        measured(name, seed, folder, manifests, params, where, watch)
 
     def needs(seed: int) -> Needs:
         return Needs(identity, [MANIFEST, FORGET, *(checkpoint_path(model, seed) for model in ("original", name))])
@@ -55,9 +55,17 @@ def main() -> None:
     print(f"evaluate {name}: {watch.report()}")
 
 
-def measured(name: str, seed: int, folder: Path, params: Params, where: Launch, watch: Stopwatch) -> None:
+def measured(
+    name: str,
+    seed: int,
+    folder: Path,
+    manifests: tuple[Manifest, Manifest | None],
+    params: Params,
+    where: Launch,
+    watch: Stopwatch,
+) -> None:
     """Measure by this request and, where classes were erased before, by the earlier ones."""
-    manifest, earlier = load_manifest(), load_earlier()
+    manifest, earlier = manifests
     model, original = (load_checkpoint(checkpoint_path(one, seed), manifest).model for one in (name, "original"))
     subject = Subject(name, seed, model, original)
     with watch.round(str(subject)):
