@@ -19,6 +19,7 @@ from unlearning.figures.relearn import draw_prototypes, draw_relearning
 from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.style import save_text
+from unlearning.figures.tradeoff import draw_tradeoff
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
 from unlearning.over_seeds import Summary, summarise, worst_hurt
@@ -42,6 +43,7 @@ def main() -> None:
     summaries, earlier = compare(params, manifest), compare_earlier(params)
     write_numbers(summaries, earlier, params, manifest)
     draw_curves(summaries)
+    write_atomically(Path("plots/tradeoff.png"), lambda path: draw_tradeoff(summaries, path))
     shown = read_shown(params)
     draw_pictures(shown, params, manifest)
     write_page(summaries, earlier, shown, params, manifest)

@@ -14,6 +14,7 @@ TITLES = {  # of the main and of the attack table, by whether samples were to be
 }
 
 
+TRADEOFF = "\nFigure: `plots/tradeoff.png`, H-Mean against the gap to the retrained model.\n"
 NOT_TEST = (
     "**Judged on the {split} images** (`evaluate.split`): they stand wherever the text says test, and the test images "
     "were not looked at.\n\n"
@@ -31,7 +32,7 @@ def report(models: Mapping[str, Summary], earlier: Earlier | None = None, split:
     what, back = TITLES[by_samples(models)]
     sections = {
         what: main_table(models),
-        "How near to the retrained model": floor_table(models),
+        "How near to the retrained model": floor_table(models) + TRADEOFF * ("retrained" in models),
         back: attack_table(models),
         **({"Classes erased before": earlier_section(earlier)} if earlier else {}),
         "Retain classes hurt most": worst_table(models),
