@@ -139,8 +139,8 @@ def _name(figure: Figure, axes: Axes, drawn: list[Point]) -> None:
         side = min(SIDES, key=lambda one: sum(_overlap(boxes[one], other) for other in taken))
         left, bottom, _, _ = boxes[side]
         taken.append(boxes[side])
-        at = axes.transData.inverted().transform((left, bottom + 0.2 * height))
-        axes.text(*at, point.name, fontsize=FONT, zorder=4)
+        across, up = axes.transData.inverted().transform((left, bottom + 0.2 * height))
+        axes.text(across, up, point.name, fontsize=FONT, zorder=4)
 
 
 def _box(x: float, y: float, width: float, height: float, side: tuple[int, int]) -> tuple[float, float, float, float]:

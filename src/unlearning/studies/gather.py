@@ -15,6 +15,7 @@ from unlearning.figures.table import (
     attack_numbers,
     attack_table,
     cost_table,
+    label_of,
     main_columns,
     main_numbers,
     main_table,
@@ -92,15 +93,20 @@ def write_table(models: dict[str, Summary], head: str, splits: Iterable[str], ta
     """Write the tables as Markdown, and their numbers as CSV."""
     judged = "".join(NOT_TEST.format(split=split) for split in splits if split != "test")
     parts = {
-        "What is left": main_table(models),
-        "What brings it back": attack_table(models),
-        "Cost": cost_table(models),
+        "What is left": main_table(models, label),
+        "What brings it back": attack_table(models, label),
+        "Cost": cost_table(models, label),
     }
     text = f"{head}\n{judged}" + "\n".join(f"## {title}\n\n{table}" for title, table in parts.items())
     readme, numbers = target / "README.md", target / "numbers.csv"
     write_atomically(readme, lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(numbers, lambda path: write_numbers(models, path))
     return [readme, numbers]
+
+
+def label(name: str) -> str:
+    """Return what a row is called: an experiment by its name."""
+    return label_of(name) if name in (*REFERENCES, ANOTHER) else name
 
 
 def write_numbers(models: dict[str, Summary], path: Path) -> None:
