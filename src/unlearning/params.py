@@ -322,6 +322,7 @@ class IDI(Block):
 class Search(Block):
     criterion: Literal["h_mean", "closeness", "accuracy"]
     trials: Times
+    repetitions: Times | None
     give_up: Positive
     max_samples: Annotated[int, Field(ge=4)]
     precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1)]

@@ -89,7 +89,7 @@ def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str
     study, space = open_study(name, params, config), params.search
     repetitions = [
         repetition_of(name, seed, precision, params, manifest)
-        for seed in params.seeds
+        for seed in seeds_tried(params)
         for precision in space.precisions
     ]
 
@@ -103,6 +103,11 @@ def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str
 
     study.optimize(objective, n_trials=max(0, space.trials - len(finished(study))), show_progress_bar=True)
     return write_results(name, study)
+
+
+def seeds_tried(params: Params) -> list[int]:
+    """Return the seeds in which a setting is tried."""
+    return params.seeds[: params.search.repetitions]
 
 
 def repetition_of(name: str, seed: int, precision: str, params: Params, manifest: Manifest) -> Repetition:
@@ -122,10 +127,12 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     DATABASES.mkdir(parents=True, exist_ok=True)
     searched = {"lr", "epochs", *method_search(name)}
-    shared = {"seeds": params.seeds, "search": params.search.model_dump(exclude={"trials"})}  # more trials go on
+    seeds = seeds_tried(params)
+    goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
+    shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
     settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=searched)
     models = [params.methods[name].start, *(["retrained"] if params.search.criterion in NEED_RETRAINED else [])]
-    checkpoints = [checkpoint_path(model, seed) for model in models for seed in params.seeds]
+    checkpoints = [checkpoint_path(model, seed) for model in models for seed in seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
