@@ -45,6 +45,9 @@ class Config(UnlearnRecipe):
     forget_batch_size: Times  # forget images beside each retain batch
 
 
+SEARCH = {"lambda_cu": (0.1, 1.0)}
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield lambda_ce CE(retain) + lambda_kd T^2 KL(masked original || student) + lambda_cu sum_l w_l L_CU^l."""
     teacher, absent = run.teacher(), torch.tensor(run.manifest.absent_classes)
