@@ -110,6 +110,35 @@ def main_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
     return table + "".join(f"\n{line}\n" for line in [*legend, *of_samples, last])
 
 
+SHORT = ("forget_acc", "test_retain_acc", "cka", "idi", "h_mean", "retrain_gap")  # of the main table
+
+
+def short_table(models: Mapping[str, Summary]) -> str:
+    """Return what a first look needs of the references, the controls, and the methods that forget and keep utility."""
+    methods = [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)]
+    able = competitors(dict(models), methods)
+    shown = {name: one for name, one in models.items() if name not in methods or name in able}
+    attacks = attack_columns(models)
+    last = list(attack_columns_of("relearn", attacks))[-1:]
+    beside = {key: attacks[key] for key in ("head_recovery", *last)}
+    cost = {"seconds_over_retraining": COST_COLUMNS["seconds_over_retraining"]}
+    columns = {key: COLUMNS[key] for key in SHORT} | beside | cost
+    rows = {}
+    for name, one in shown.items():
+        (means, stds), took = main_numbers(one), one.mean["cost"] if name != ANOTHER else {}
+        rows[name] = (means | attack_numbers(one.mean) | took, stds | attack_numbers(one.std))
+    left_out = [name for name in methods if name not in able]
+    return table_of_numbers(rows, columns) + LEFT_OUT.format(names=", ".join(left_out)) * bool(left_out)
+
+
+LEFT_OUT = "\nLeft out, as they do not forget (FA above 1 %) or lose more than 5 points of utility: {names}.\n"
+
+
+def attack_columns_of(attack: str, columns: Columns) -> Columns:
+    """Return the columns of an attack with several numbers of images, the fewest first."""
+    return {key: column for key, column in columns.items() if key.startswith(f"{attack}.")}
+
+
 def attack_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
     rows = {name: (attack_numbers(one.mean), attack_numbers(one.std)) for name, one in models.items()}
