@@ -8,8 +8,8 @@ would leak the classes back. A mild contrast (Eq. 1 of the EC paper, the retain 
 forget images towards those of the rest, as retraining alone does not. What each part does: docs/renew.md.
 
 The parts are known: a mix with fresh weights (Ash and Adams 2020, arXiv 1910.08475), resetting the last layers (EU-k,
-Goel et al., arXiv 2201.06640) and distilling into weights that forgot (UNDO, arXiv 2506.06278). With `lambda_cu: 0` no
-forget image is needed at all.
+Goel et al., arXiv 2201.06640), distilling into weights that forgot (UNDO, arXiv 2506.06278) and distance of the weights
+against relearning (arXiv 2505.22310). With `lambda_cu: 0` no forget image is needed at all.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,8 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
             pairs = zip(sides(run, forget, z_f), sides(run, retain, z_r), strict=True)
             losses = [contrastive_unlearning(f.embedding, r.embedding.detach(), cfg.tau) for f, r in pairs]
             cu = weighted_sum(losses, points.weights)
-        ce = weighted_sum(cross_entropies(z_r, retain.labels), points.weights)
+        *early, last = cross_entropies(z_r, retain.labels)  # early: of heads behind modules, if there are any
+        ce = weighted_sum([*early, last], [*points.weights[:-1], 1.0])
         kd = distillation(z_r[-1].head_logits(), without_classes(teacher(retain.images), absent), cfg.temperature)
         yield cfg.lambda_ce * ce + cfg.lambda_kd * kd + cfg.lambda_cu * cu
 
