@@ -44,17 +44,18 @@ def gather(names: list[str], target: Path | None) -> list[Path]:
         raise InputError(f"gather: {names[0]!r} is no study ({', '.join(known_studies())}); for experiments give --to")
     else:
         labels, head = {name: name for name in names}, "# Experiments\n"
-    missing = [name for name in labels if name not in finished()]
+    commits = finished()
+    missing = [name for name in labels if name not in commits]
     if missing:
         raise InputError(f"not run on this commit: {', '.join(missing)}; run them first (`unlearning study <name>`)")
-    models, splits = summaries_of(labels)
+    models, splits = summaries_of({commits[name]: label for name, label in labels.items()})
     return write_table(models, head, splits, target or RESULTS / names[0])
 
 
 def summaries_of(labels: dict[str, str]) -> tuple[dict[str, Summary], set[str]]:
     """Return {label: summary}, the references of the first experiment before them, and whose images judged.
 
-    labels: {DVC's name of an experiment: what the table calls it}.
+    labels: {commit or name of an experiment: what the table calls it}.
     """
     models: dict[str, Summary] = {}
     splits = set()

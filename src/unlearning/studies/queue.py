@@ -61,9 +61,15 @@ def run_study(study_name: str, jobs: int) -> Iterator[str]:
         )
 
 
-def finished() -> set[str]:
-    """Return the names of the experiments that have run on this commit."""
-    return set(dvc("exp", "list", "--names-only").split())
+def finished() -> dict[str, str]:
+    """Return {name: commit} of the experiments that have run on this commit.
+
+    Asks git, under whose refs/exps/<commit>/<name> DVC keeps them: DVC itself answers nobody while a queue runs.
+    """
+    head = git("rev-parse", "HEAD").strip()
+    listed = git("for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", f"refs/exps/{head[:2]}/{head[2:]}")
+    names_and_commits = (line.split() for line in listed.splitlines())
+    return dict(names_and_commits)
 
 
 def queued() -> set[str]:
@@ -85,9 +91,17 @@ def refuse_relative(params: Params) -> None:
 
 def dvc(*words: str, quiet: bool = True) -> str:
     """Run a command of DVC; returns what it prints. Raises InputError with its last lines when it fails."""
-    command = [sys.executable, "-m", "dvc", *words]
-    done = subprocess.run(command, capture_output=quiet, text=True, check=False)
+    return _output([sys.executable, "-m", "dvc"], words, quiet)
+
+
+def git(*words: str) -> str:
+    """Run a command of git; returns what it prints. Raises InputError with its last lines when it fails."""
+    return _output(["git"], words, quiet=True)
+
+
+def _output(program: list[str], words: tuple[str, ...], quiet: bool) -> str:
+    done = subprocess.run([*program, *words], capture_output=quiet, text=True, check=False)
     if done.returncode:
         said = " ".join((done.stderr or "").strip().splitlines()[-3:])
-        raise InputError(f"`dvc {' '.join(words[:3])}` failed: {said or 'see above'}")
+        raise InputError(f"`{program[-1]} {' '.join(words[:3])}` failed: {said or 'see above'}")
     return done.stdout or ""
