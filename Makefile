@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro search erase purge test lint clean
+.PHONY: repro search results row erase purge test lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -28,6 +28,17 @@ erase: .venv/installed
 	@python -m unlearning run train@original
 	@python -m unlearning estimate
 	@python -m unlearning run
+
+# e.g. make results SCENARIO=cifar100_random10_small: the whole table of a scenario, into results/<scenario>
+results: .venv/installed
+	@python -m unlearning scenario $(SCENARIO)
+	@python -m unlearning run
+	@python -m unlearning publish results/$(SCENARIO)
+
+# e.g. make row SCENARIO=cifar100_random10_small ROW=ec: one row of it, metrics/raw/<row>.json
+row: .venv/installed
+	@python -m unlearning scenario $(SCENARIO)
+	@python -m unlearning run evaluate@$(ROW)
 
 # where copies of the erased images and of the original remain; e.g. make purge WHAT="--images --original --yes" removes them
 purge: .venv/installed

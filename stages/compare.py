@@ -19,6 +19,7 @@ from unlearning.figures.relearn import draw_prototypes, draw_relearning
 from unlearning.figures.report import report
 from unlearning.figures.retrieval import choose_queries, draw_retrieval
 from unlearning.figures.style import save_text
+from unlearning.figures.tradeoff import draw_tradeoff
 from unlearning.figures.tsne import draw_tsne
 from unlearning.files import write_atomically, write_json
 from unlearning.over_seeds import Summary, summarise, worst_hurt
@@ -37,10 +38,12 @@ NO_QUERY = "figures.queries: 0: no picture is asked for."
 
 
 def main() -> None:
-    params, manifest = load_params(), load_manifest()
+    params = load_params()
+    manifest = load_manifest().judged_on(params.evaluate.split)
     summaries, earlier = compare(params, manifest), compare_earlier(params)
-    write_numbers(summaries, earlier, params.headline, manifest)
+    write_numbers(summaries, earlier, params, manifest)
     draw_curves(summaries)
+    write_atomically(Path("plots/tradeoff.png"), lambda path: draw_tradeoff(summaries, path))
     shown = read_shown(params)
     draw_pictures(shown, params, manifest)
     write_page(summaries, earlier, shown, params, manifest)
@@ -59,6 +62,7 @@ def compare_earlier(params: Params) -> Earlier | None:
     manifest = load_earlier()
     if manifest is None:
         return None
+    manifest = manifest.judged_on(params.evaluate.split)
     there = has_images_to_forget(manifest)
     return earlier_of(manifest, beside_references(params, manifest, read_earlier, []) if there else {})
 
@@ -90,15 +94,15 @@ def beside_references(params: Params, manifest: Manifest, read: Read, shadows: l
     return summaries
 
 
-def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, headline: str, manifest: Manifest) -> None:
+def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, params: Params, manifest: Manifest) -> None:
     again = earlier.models if earlier else {}
     for name, one in summaries.items():
         before = {"earlier": {"metrics": again[name].metrics, **again[name].details}} if name in again else {}
         write_json(Path(f"metrics/models/{name}.json"), one.metrics)
         write_json(Path(f"metrics/spread/{name}.json"), one.spread)
         write_json(Path(f"metrics/details/{name}.json"), one.details | before)
-    shutil.copyfile(f"metrics/models/{headline}.json", "metrics/headline.json")
-    text = report(summaries, earlier)
+    shutil.copyfile(f"metrics/models/{params.headline}.json", "metrics/headline.json")
+    text = report(summaries, earlier, params.evaluate.split)
     write_atomically(Path("metrics/report.md"), lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(summaries, manifest, path))
 

@@ -37,7 +37,9 @@ def main() -> None:
             "mutual_information",
         }
     )
-    watch, manifests = Stopwatch(where, PARTS), (load_manifest(), load_earlier())
+    split, earlier = params.evaluate.split, load_earlier()
+    manifests = load_manifest().judged_on(split), earlier and earlier.judged_on(split)
+    watch = Stopwatch(where, PARTS)
 
     def work(seed: int, folder: Path, _: ResumeState) -> None:
         measured(name, seed, folder, manifests, params, where, watch)

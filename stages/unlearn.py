@@ -1,6 +1,7 @@
 """unlearn <method>: make the model forget the chosen classes by one method."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from unlearning.data.manifest import load_manifest
@@ -11,6 +12,7 @@ from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program, refuse_classes_alone
+from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
@@ -25,12 +27,18 @@ def main() -> None:
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
     where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
     outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others
-    identity = {"precision": params.precision, name: config.model_dump(), "forget": manifest.request}
+    identity = {
+        "precision": params.precision,
+        name: config.model_dump(),
+        "forget": manifest.request,
+        "pretrained": params.model.pretrained,
+    }
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", name))
-        run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers)
+        fresh = partial(build, start.header.architecture, params.model.pretrained)
+        run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh)
         run.drive(program(run, config))
         if where.main:
             header = new_header(start.header.architecture, manifest, stage, config.model_dump())

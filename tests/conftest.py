@@ -4,7 +4,7 @@ import copy
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,7 @@ def make_run(world: Manifest) -> Callable[..., Run]:
     def make(name: str = "test", modules: nn.ModuleDict | None = None, folder: str = "scratch", seed: int = 0) -> Run:
         torch.manual_seed(seed)
         resume = ResumeState(Path(folder))
-        return Run(name, launch("fp32"), world, build(SHAPE), seed, resume, modules)
+        return Run(name, launch("fp32"), world, build(SHAPE), seed, resume, modules, fresh=partial(build, SHAPE))
 
     return make
 

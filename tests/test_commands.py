@@ -47,7 +47,7 @@ def test_a_typo_in_a_command_is_answered_with_the_known_ones(capsys: pytest.Capt
 
 @pytest.mark.parametrize("words", [["-m", "unlearning", "scenario"], ["-m", "unlearning.scenario"]])
 def test_the_module_is_a_door_too(words: list[str]) -> None:
-    assert output_of(*words).stdout == "cifar100_random10_small\ndigits_samples\n"
+    assert output_of(*words).stdout == "caltech99_random10\ncifar100_random10_small\ndigits_samples\n"
 
 
 def test_an_error_is_one_line_by_either_door(tmp_path: Path) -> None:

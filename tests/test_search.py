@@ -325,3 +325,12 @@ def test_a_wrong_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "load_manifest", lambda: None)
     with pytest.raises(InputError, match="did you mean 'rl'"):
         list(search.search_all(["rll"]))
+
+
+def test_a_setting_is_tried_in_the_first_seeds_alone_where_asked(
+    run_search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = outcomes(monkeypatch, accuracy(90))
+    (row,) = run_search(seeds=(1, 0), trials=1, repetitions=1, criterion="accuracy")
+    assert seeds == [1]
+    assert row["runs"] == "1"

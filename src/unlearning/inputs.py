@@ -68,7 +68,7 @@ def outside_of(params: Params, surrogates: dict[str, str]) -> dict[str, list[Out
         ],
         "shadow": _pretrained(params.model),
         **{f"models/{name}": _weights(name, references.get(name), params.model) for name in params.references},
-        **{f"models/{name}": _surrogate(name, surrogates) for name in params.methods},
+        **{f"models/{name}": _surrogate(name, surrogates) + _pretrained(params.model) for name in params.methods},
         **{f"models/{name}": _checkpoints(f"audit.{name}", one) for name, one in params.audit.items()},
         **sets,
     }

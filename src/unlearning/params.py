@@ -191,6 +191,7 @@ class Start(Block):
 
 
 class Evaluate(Block):
+    split: Literal["test", "validation"]
     batch_size: Count
     layers: Layers | None
     max_samples: Annotated[int, Field(ge=8)]
@@ -321,6 +322,7 @@ class IDI(Block):
 class Search(Block):
     criterion: Literal["h_mean", "closeness", "accuracy"]
     trials: Times
+    repetitions: Times | None
     give_up: Positive
     max_samples: Annotated[int, Field(ge=4)]
     precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1)]
@@ -452,6 +454,15 @@ class Params(Block):
             raise ValueError(
                 "forget.before: an original trained here would never have known these classes; give the model that "
                 "they were erased from as original.checkpoint"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _shadow_models_answer_on_the_images_that_judge(self) -> "Params":
+        if self.lira.shadows and self.evaluate.split != "test":
+            raise ValueError(
+                f"evaluate.split: the shadow models of lira.shadows answer on the test images, not on "
+                f"{self.evaluate.split}; set lira.shadows to [] for the time being, or evaluate.split to test"
             )
         return self
 

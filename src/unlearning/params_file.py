@@ -46,7 +46,7 @@ def load_params(path: Path = PARAMS) -> Params:
         if name not in values:
             raise InputError(f"{path}: methods: {name!r} has no block {name!r} with its parameters; add one")
     own = {key: value for key, value in values.items() if key in Params.model_fields or key not in known_methods()}
-    return _checked(Params, own, path, prefix="")
+    return checked(Params, own, path)
 
 
 def load_block(kind: type[AnyBlock], name: str, path: Path = PARAMS) -> AnyBlock:
@@ -54,7 +54,7 @@ def load_block(kind: type[AnyBlock], name: str, path: Path = PARAMS) -> AnyBlock
     values = load_values(path)
     if name not in values:
         raise InputError(f"{path}: the block {name!r} is missing; add it with its parameters")
-    return _checked(kind, values[name], path, prefix=f"{name}.")
+    return checked(kind, values[name], path, prefix=f"{name}.")
 
 
 def load_values(path: Path = PARAMS) -> dict[str, Any]:
@@ -87,7 +87,8 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _checked(kind: type[AnyBlock], values: object, path: Path, prefix: str) -> AnyBlock:
+def checked(kind: type[AnyBlock], values: object, path: Path, prefix: str = "") -> AnyBlock:
+    """Return values of a file as a block; raises InputError with one line that names the file and each wrong key."""
     try:
         return kind.model_validate(values)
     except ValidationError as error:

@@ -11,15 +11,17 @@ was, and several can run at once.
 import copy
 import csv
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import optuna
 import torch
+from torch import nn
 
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.engine.launch import Launch, launch
@@ -29,6 +31,7 @@ from unlearning.errors import Diverged, InputError
 from unlearning.files import write_atomically
 from unlearning.inputs import Fingerprint, outside_of, prints_before, prints_now
 from unlearning.methods import method_config, method_program, method_search
+from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
@@ -49,6 +52,7 @@ class Repetition:
 
     seed: int
     start: Checkpoint
+    fresh: Callable[[], nn.Module]  # builds the model as it was before any training
     where: Launch
     judge: Judge
     scale: Scale
@@ -85,7 +89,7 @@ def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str
     study, space = open_study(name, params, config), params.search
     repetitions = [
         repetition_of(name, seed, precision, params, manifest)
-        for seed in params.seeds
+        for seed in seeds_tried(params)
         for precision in space.precisions
     ]
 
@@ -101,6 +105,11 @@ def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str
     return write_results(name, study)
 
 
+def seeds_tried(params: Params) -> list[int]:
+    """Return the seeds in which a setting is tried."""
+    return params.seeds[: params.search.repetitions]
+
+
 def repetition_of(name: str, seed: int, precision: str, params: Params, manifest: Manifest) -> Repetition:
     """Load what the runs of a seed start from and are set beside."""
     where, space = launch(precision), params.search
@@ -109,7 +118,8 @@ def repetition_of(name: str, seed: int, precision: str, params: Params, manifest
     retrained = None
     if space.criterion in NEED_RETRAINED:
         retrained = judge.reached(load_checkpoint(checkpoint_path("retrained", seed), manifest).model)
-    return Repetition(seed, start, where, judge, Scale(retrained, space.forget_weight))
+    fresh = partial(build, start.header.architecture, params.model.pretrained)
+    return Repetition(seed, start, fresh, where, judge, Scale(retrained, space.forget_weight))
 
 
 def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
@@ -117,10 +127,12 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     DATABASES.mkdir(parents=True, exist_ok=True)
     searched = {"lr", "epochs", *method_search(name)}
-    shared = {"seeds": params.seeds, "search": params.search.model_dump(exclude={"trials"})}  # more trials go on
+    seeds = seeds_tried(params)
+    goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
+    shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
     settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=searched)
     models = [params.methods[name].start, *(["retrained"] if params.search.criterion in NEED_RETRAINED else [])]
-    checkpoints = [checkpoint_path(model, seed) for model in models for seed in params.seeds]
+    checkpoints = [checkpoint_path(model, seed) for model in models for seed in seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
@@ -186,13 +198,14 @@ def run_setting(
 
 def run_once(name: str, repetition: Repetition, config: Recipe) -> tuple[Reached, int]:
     """Run the method once, as stages/unlearn.py does but without files; returns what it reached and its images."""
-    fresh = copy.deepcopy(repetition.start)
+    start = copy.deepcopy(repetition.start)
     torch.manual_seed(derive_seed(repetition.seed, "initial weights", name))
     with tempfile.TemporaryDirectory() as scratch:
         resume, manifest = ResumeState(Path(scratch)), repetition.judge.manifest.without_validation()
         run = Run(
-            name, repetition.where, manifest, fresh.model, repetition.seed, resume, fresh.modules, show_progress=False
-        )
+            name, repetition.where, manifest, start.model, repetition.seed, resume, start.modules, show_progress=False,
+            fresh=repetition.fresh,
+        )  # fmt: skip
         run.drive(method_program(name)(run, config))
     return repetition.judge.reached(run.model), run.progress.samples
 

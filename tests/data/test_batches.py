@@ -269,3 +269,12 @@ def test_in_order_covers_all_in_order(count: int, sizes: list[int]) -> None:
     plans = in_order(positions, 4)
     assert [len(plan.positions) for plan in plans] == sizes
     assert [int(i) for plan in plans for i in plan.positions] == positions.tolist()
+
+
+def test_judged_on_validation_its_pixels_are_read(world: Manifest) -> None:
+    judged = ImageSplit(world.judged_on("validation"), "test", torch.device("cpu"))
+    own = ImageSplit(world, "validation", torch.device("cpu"))
+    count = len(world.splits["validation"].labels)
+    batches = [next(iter(split.batches(in_order(np.arange(count), count)))) for split in (judged, own)]
+    assert torch.equal(batches[0].images, batches[1].images)
+    assert torch.equal(batches[0].labels, batches[1].labels)

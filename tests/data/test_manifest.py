@@ -212,3 +212,20 @@ def test_borrowed_samples_are_part_of_the_identity_and_only_where_there_are_some
     assert plain.hash != lending.hash
     save_manifest(manifest)
     assert "borrowed" not in MANIFEST.read_text()
+
+
+def test_judged_on_validation_it_stands_in_the_tests_place(manifest: Manifest) -> None:
+    judged = manifest.judged_on("validation")
+    assert judged.splits["test"].ids == manifest.splits["validation"].ids
+    assert judged.splits["test"].labels.tolist() == LABELS["validation"]
+    assert judged.splits["test"].pixels_of == "validation"
+    assert judged.splits["validation"].ids == []
+    assert judged.splits["train"] is manifest.splits["train"]
+    assert judged.hash == manifest.hash
+    assert judged.without([0]).splits["test"].pixels_of == "validation"
+    assert manifest.judged_on("test") is manifest
+
+
+def test_judged_on_an_empty_split_says_what_to_set(manifest: Manifest) -> None:
+    with pytest.raises(InputError, match=r"evaluate\.split: the validation split has no image.*validation_fraction"):
+        manifest.without_validation().judged_on("validation")

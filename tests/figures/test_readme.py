@@ -6,7 +6,7 @@ import yaml
 
 from tests.figures.summaries import summary
 from unlearning.errors import InputError
-from unlearning.figures.readme import DETAILS, METRICS, SPREAD, fill, read
+from unlearning.figures.readme import METRICS, PARTS, fill, published, read
 from unlearning.figures.table import COLUMNS, main_table
 from unlearning.over_seeds import Summary
 from unlearning.params import ANOTHER, REFERENCES
@@ -43,27 +43,37 @@ def test_a_missing_mark_is_an_error(text: str) -> None:
         fill(text, "cost", "table")
 
 
-def write(name: str, folders: tuple[Path, ...], one: Summary) -> None:
-    for folder, fields in zip(folders, (one.metrics, one.spread, one.details), strict=True):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.json").write_text(json.dumps(fields))
+def write(name: str, folder: Path, one: Summary) -> None:
+    for part, fields in zip(PARTS, (one.metrics, one.spread, one.details), strict=True):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / part / f"{name}.json").write_text(json.dumps(fields))
 
 
 def test_what_compare_wrote_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     models = {"original": summary(3), "cu": summary(3, cka=[1.0, 2.0, 3.0])}
     for name, one in models.items():
-        write(name, (METRICS, SPREAD, DETAILS), one)
+        write(name, METRICS, one)
     assert read(["original", "cu"]) == models
     assert main_table(read(["original", "cu"]) | {"retrained": summary(3)}) == main_table(
         models | {"retrained": summary(3)}
     )
 
 
-@pytest.mark.parametrize("missing", [METRICS, SPREAD, DETAILS])
+@pytest.mark.parametrize("missing", [METRICS / part for part in PARTS])
 def test_a_file_that_is_missing_is_named(missing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write("original", (METRICS, SPREAD, DETAILS), summary(2))
+    write("original", METRICS, summary(2))
     (missing / "original.json").unlink()
     with pytest.raises(InputError, match=rf"{missing}/original\.json not found; run `dvc repro`"):
         read(["original"])
+
+
+def test_a_published_run_is_read_in_the_order_of_its_rows(tmp_path: Path) -> None:
+    for name in ("original", "retrained", ANOTHER, "cu", "ec"):
+        write(name, tmp_path, summary(3))
+    methods = "methods:\n  ec: {start: a}\n  cu: {start: a}\n"
+    (tmp_path / "params.yaml").write_text("references:\n  original: {}\n  retrained: {}\n" + methods)
+    assert list(published(tmp_path)) == ["original", "retrained", ANOTHER, "ec", "cu"]
+    (tmp_path / f"models/{ANOTHER}.json").unlink()
+    assert list(published(tmp_path)) == ["original", "retrained", "ec", "cu"]

@@ -18,6 +18,7 @@ from unlearning.figures.table import (
     held_out_table,
     main_table,
     markdown_table,
+    short_table,
     worst_table,
 )
 from unlearning.over_seeds import Summary
@@ -238,3 +239,17 @@ def test_images_held_out_have_their_own_table_or_a_word() -> None:
         for name, one in models.items()
     }
     assert held_out_table(none) == NONE_HELD_OUT
+
+
+def test_the_short_table_has_who_forgets_and_keeps_utility_and_names_the_others() -> None:
+    models = models_of(
+        cu={"forget_acc": 0.0, "relearn__forget__20": 33.0, "cost__seconds_over_retraining": 0.25},
+        pl={"forget_acc": 9.0},
+        ga={"forget_acc": 0.0, "test_retain_acc": 50.0},
+    )
+    models[CONTROLS[0]] = summary(forget_acc=0.0)
+    table = cells(short_table(models))
+    assert list(table) == ["*original*", "*retrained*", f"*{ANOTHER}*", "cu", f"{CONTROLS[0]} (control)"]
+    assert table["cu"]["relearned, 20 images"] == "33.0 ± 0.0"
+    assert table["cu"]["of retraining's time"] == "0.25"
+    assert short_table(models).endswith("lose more than 5 points of utility: pl, ga.\n")

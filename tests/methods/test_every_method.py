@@ -4,6 +4,7 @@ import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -190,7 +191,16 @@ def test_unknown_keys_are_refused(method: str) -> None:
 def test_without_an_image_to_forget_it_runs_or_says_what_it_needs(world: Manifest, method: str) -> None:
     manifest = without_forget_images(world, "train", "validation", "test")
     model = build(SHAPE)
-    run = Run(method, launch("fp32"), manifest, model, 0, ResumeState(Path("scratch")), ec_modules(model))
+    run = Run(
+        method,
+        launch("fp32"),
+        manifest,
+        model,
+        0,
+        ResumeState(Path("scratch")),
+        ec_modules(model),
+        fresh=partial(build, SHAPE),
+    )
     if method in WITHOUT_FORGET_IMAGES:
         assert run.drive(program(run)).step > 0
         assert "validation_forget_acc" not in run.progress.rows[-1]

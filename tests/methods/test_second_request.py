@@ -1,6 +1,7 @@
 """What methods do where a class was erased before: there is no image of it, and no image is given to it."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,16 @@ def second(world: Manifest) -> Manifest:
 def run_of(method: str, manifest: Manifest) -> Run:
     torch.manual_seed(0)
     model = build(SHAPE)
-    return Run(method, launch("fp32"), manifest, model, 0, ResumeState(Path("scratch")), ec_modules(model))
+    return Run(
+        method,
+        launch("fp32"),
+        manifest,
+        model,
+        0,
+        ResumeState(Path("scratch")),
+        ec_modules(model),
+        fresh=partial(build, SHAPE),
+    )
 
 
 @pytest.mark.parametrize("method", known_methods())

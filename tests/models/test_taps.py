@@ -4,7 +4,7 @@ from torch import nn
 
 from tests.architectures import Backbone
 from unlearning.errors import InputError
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.backbone import Architecture, build, classifier_of
 from unlearning.models.taps import (
     Stage,
     blocks_of,
@@ -14,6 +14,7 @@ from unlearning.models.taps import (
     in_depth_order,
     penultimate,
     pooled,
+    stage_of_each,
     stages,
     tapped,
     to_nchw,
@@ -138,3 +139,25 @@ def test_tokens_without_a_known_grid_are_a_square_or_a_row(tokens: int, grid: tu
 def test_pooled_is_the_spatial_mean() -> None:
     features = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]], [[0.0, 0.0], [0.0, -4.0]]]])
     assert torch.equal(pooled(features), torch.tensor([[3.0, -1.0]]))
+
+
+def test_every_weight_belongs_to_the_stage_by_whose_end_it_is_used(backbone: Backbone) -> None:
+    """Known by gradient: what a stage's end depends on is in this stage or an earlier one, and nothing else is."""
+    model, names = backbone.model, [stage.module for stage in stages(backbone.model)]
+    of = stage_of_each(model)
+    parameters = dict(model.named_parameters())
+    reached: set[str] = set()
+    for number, layer in enumerate(names[:-1]):
+        with tapped(model, [layer], raw=True) as features:
+            model(backbone.images)
+        gradients = torch.autograd.grad(features[layer].sum(), list(parameters.values()), allow_unused=True)
+        now = {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
+        assert {of[name] for name in now - reached} == {number}
+        reached |= now
+    assert all(of[name] >= len(names) - 1 for name in set(parameters) - reached)
+    head = classifier_of(model)
+    ids = {id(parameter) for parameter in head.parameters()}
+    assert {name for name, stage in of.items() if stage == len(names)} == {
+        name for name, parameter in parameters.items() if id(parameter) in ids
+    }
+    assert set(of) == set(model.state_dict())

@@ -71,7 +71,11 @@ class ImageSplit:
         self.mean, self.std = statistics.to(device)
         self.reader: Reader
         if pixels is not None or manifest.root is None:
-            held = load_pixels(split, manifest.splits[split].rows) if pixels is None else pixels
+            held = (
+                load_pixels(manifest.splits[split].pixels_of or split, manifest.splits[split].rows)
+                if pixels is None
+                else pixels
+            )
             self.reader = Resident(held.to(device), manifest.image_size, manifest.eval_resize, rank, world)
         else:
             self.reader = Streaming(manifest, split, workers, rank, world)

@@ -39,6 +39,7 @@ class Split:
     rows: np.ndarray | None = (
         None  # int64 (N,), where in the file of pixels the samples lie; None = all of it, in order
     )
+    pixels_of: str | None = None  # the split in whose file of pixels they lie; None = its own
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,24 @@ class Manifest:
         """Return the manifest whose training split selects none of the images that the given split borrows."""
         return replace(self, held_back=tuple(self.splits[split].borrowed.values()))
 
+    def judged_on(self, split: str) -> "Manifest":
+        """Return the manifest in which a split stands in the test split's place, and is empty itself.
+
+        What is tried and chosen looks at the validation images, and leaves the test images to the result. Raises
+        InputError when the split has no image.
+        """
+        if split == "test":
+            return self
+        if not len(self.splits[split].labels):
+            raise InputError(
+                f"evaluate.split: the {split} split has no image; set data.validation_fraction above 0, or look at test"
+            )
+        stand_in = replace(self.splits[split], pixels_of=self.splits[split].pixels_of or split)
+        return replace(self, view_of=self.hash, splits=self.splits | {split: _no_sample(), "test": stand_in})
+
     def without_validation(self) -> "Manifest":
         """Return the manifest with an empty validation split: a run on it measures nothing in between."""
-        return replace(self, splits=self.splits | {"validation": Split([], np.zeros(0, dtype=np.int64))})
+        return replace(self, splits=self.splits | {"validation": _no_sample()})
 
 
 def save_manifest(manifest: Manifest) -> None:
@@ -225,12 +241,16 @@ def _read(path: Path) -> dict[str, Any]:
     return fields
 
 
+def _no_sample() -> Split:
+    return Split([], np.zeros(0, dtype=np.int64))
+
+
 def _part_of(split: Split, shown: np.ndarray, of_train: np.ndarray) -> Split:
     """Return the samples of a split at sorted positions; of_train: the positions that the training split keeps."""
     places, lenders = ({int(old): new for new, old in enumerate(kept)} for kept in (shown, of_train))
     borrowed = {places[position]: lenders[lender] for position, lender in split.borrowed.items() if position in places}
     rows = shown if split.rows is None else split.rows[shown]
-    return Split([split.ids[position] for position in shown], split.labels[shown], borrowed, rows)
+    return Split([split.ids[position] for position in shown], split.labels[shown], borrowed, rows, split.pixels_of)
 
 
 def _borrowed(split: dict[str, Any]) -> dict[int, int]:

@@ -64,9 +64,10 @@ class Run:
         modules: nn.ModuleDict | None = None,
         workers: int = 0,
         show_progress: bool = True,
+        fresh: Callable[[], nn.Module] | None = None,
     ) -> None:
         self.name, self.launch, self.manifest, self.model, self.modules = name, launch, manifest, model, modules
-        self.seed, self.resume, self.workers = seed, resume, workers
+        self.seed, self.resume, self.workers, self._fresh = seed, resume, workers, fresh
         self.show_progress = show_progress and launch.main
         self.progress = Progress()
         self.train_split = ImageSplit(manifest, "train", launch.device, workers, launch.rank, launch.world)
@@ -201,6 +202,12 @@ class Run:
     def teacher(self) -> nn.Module:
         """Return the model as it is now, frozen, in eval mode, on the device: call it before `optimise`."""
         return self.launch.in_precision(self.launch.place(freeze(copy.deepcopy(self.model))))
+
+    def fresh_model(self) -> nn.Module:
+        """Return the model as it was before any training, drawn anew; pretrained where training began so."""
+        assert self._fresh is not None, f"{self.name}: this run was not told how to build a fresh model"
+        torch.manual_seed(derive_seed(self.seed, self.name, "fresh weights"))
+        return self._fresh()
 
     def scan(self, part: Part, batch_size: int = SCAN_BATCH) -> Iterator[Batch]:
         """Yield a part of the training split once, in order, not augmented, whole in every process: for statistics.

@@ -25,8 +25,9 @@ def pictures_or_none(manifest: Manifest, positions: list[int], photos: bool) -> 
 def test_pictures(manifest: Manifest, positions: list[int]) -> list[np.ndarray]:
     """Return test images as uint8 (H, W, 3), from the split's pixels or, at the model's size, from the files."""
     if manifest.root is None:
-        pixels, rows = np.load(SPLIT_FOLDER / "test.npy", mmap_mode="r"), manifest.splits["test"].rows
-        places = positions if rows is None else rows[positions]
+        test = manifest.splits["test"]
+        pixels = np.load(SPLIT_FOLDER / f"{test.pixels_of or 'test'}.npy", mmap_mode="r")
+        places = positions if test.rows is None else test.rows[positions]
         return [_coloured(np.array(pixels[place])) for place in places]
     from unlearning.data.images import fit, read_image  # here: importing torchvision takes seconds
 

@@ -1,19 +1,21 @@
-"""Put the tables of the last run into README.md: `python -m unlearning.figures.readme`, after `dvc repro`."""
+"""Put the tables of the last run, and of published ones, into README.md: `unlearning readme`, after `dvc repro`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from unlearning.errors import InputError, run_stage
 from unlearning.figures.floor import floor_table
-from unlearning.figures.table import attack_table, cost_table, main_table
+from unlearning.figures.table import attack_table, cost_table, main_table, short_table
 from unlearning.files import write_atomically
 from unlearning.over_seeds import Summary
-from unlearning.params import rows_of
-from unlearning.params_file import load_params
+from unlearning.params import ANOTHER, rows_of
+from unlearning.params_file import load_params, load_values
 
 README = Path("README.md")
-METRICS, SPREAD, DETAILS = Path("metrics/models"), Path("metrics/spread"), Path("metrics/details")
+METRICS, RESULTS = Path("metrics"), Path("results")
+PARTS = ("models", "spread", "details")  # folders of what `compare` writes, a file a model
 
 
 def main() -> None:
@@ -23,12 +25,21 @@ def main() -> None:
     text = fill(text, "floor", floor_table(models))
     text = fill(text, "attacks", attack_table(models))
     text = fill(text, "cost", cost_table(models))
+    for name in re.findall(r"<!-- results/(\w+):", text):
+        text = fill(text, f"results/{name}", short_table(published(RESULTS / name)))
     write_atomically(README, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def read(names: list[str]) -> dict[str, Summary]:
+def published(folder: Path) -> dict[str, Summary]:
+    """Return the models of a published run, in the order of its rows; raises InputError naming a missing file."""
+    values = load_values(folder / "params.yaml")
+    rows = [*values["references"], ANOTHER, *values["methods"]]
+    return read([name for name in rows if name != ANOTHER or (folder / f"models/{ANOTHER}.json").is_file()], folder)
+
+
+def read(names: list[str], folder: Path = METRICS) -> dict[str, Summary]:
     """Return what `compare` wrote of each model; raises InputError naming a file that is missing."""
-    return {name: Summary(*(_read(folder / f"{name}.json") for folder in (METRICS, SPREAD, DETAILS))) for name in names}
+    return {name: Summary(*(_read(folder / part / f"{name}.json") for part in PARTS)) for name in names}
 
 
 def _read(path: Path) -> dict[str, Any]:

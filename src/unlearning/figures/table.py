@@ -17,6 +17,7 @@ class Column(NamedTuple):
 
 
 Columns = dict[str, Column]
+Label = Callable[[str], str]  # of a row
 Row = tuple[dict[str, Any], dict[str, Any]]  # means, and the deviations where there are some
 COLUMNS: Columns = {  # keys of metrics/models/<model>.json, and js_divergence of the details
     "forget_acc": Column("FA ↓", 1, "low"),
@@ -85,13 +86,22 @@ BOLD_OF_SAMPLES = (
 )
 
 
-def main_table(models: Mapping[str, Summary]) -> str:
+def label_of(name: str) -> str:
+    """Return what a row of a run is called: references in italics, controls and audited models named as such."""
+    if name in CONTROLS:
+        return f"{name} (control)"
+    if is_audited(name):
+        return f"{name} (audited)"
+    return f"*{name}*" if name in (*REFERENCES, ANOTHER) else name
+
+
+def main_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
     """Return the table of metrics/models with the divergence, marks, and what marks and bold type mean."""
     columns = main_columns(models)
     several = over_several_seeds(models)
     bold = best_rows(models, columns) if several else {}
     rows = {name: _main_row(one, columns, {key for key in bold if name in bold[key]}) for name, one in models.items()}
-    table = markdown_table(rows, columns)
+    table = markdown_table(rows, columns, label)
     legend = [f"{mark} {text}" for mark, text in LEGEND.items() if mark in table]
     utility = COLUMNS[utility_of(models)].heading.split()[0]
     bold_text = BOLD_OF_SAMPLES if by_samples(models) else BOLD
@@ -100,10 +110,39 @@ def main_table(models: Mapping[str, Summary]) -> str:
     return table + "".join(f"\n{line}\n" for line in [*legend, *of_samples, last])
 
 
-def attack_table(models: Mapping[str, Summary]) -> str:
+SHORT = ("forget_acc", "test_retain_acc", "cka", "idi", "h_mean", "retrain_gap")  # of the main table
+
+
+def short_table(models: Mapping[str, Summary]) -> str:
+    """Return what a first look needs of the references, the controls, and the methods that forget and keep utility."""
+    methods = [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)]
+    able = competitors(dict(models), methods)
+    shown = {name: one for name, one in models.items() if name not in methods or name in able}
+    attacks = attack_columns(models)
+    last = list(attack_columns_of("relearn", attacks))[-1:]
+    beside = {key: attacks[key] for key in ("head_recovery", *last)}
+    cost = {"seconds_over_retraining": COST_COLUMNS["seconds_over_retraining"]}
+    columns = {key: COLUMNS[key] for key in SHORT} | beside | cost
+    rows = {}
+    for name, one in shown.items():
+        (means, stds), took = main_numbers(one), one.mean["cost"] if name != ANOTHER else {}
+        rows[name] = (means | attack_numbers(one.mean) | took, stds | attack_numbers(one.std))
+    left_out = [name for name in methods if name not in able]
+    return table_of_numbers(rows, columns) + LEFT_OUT.format(names=", ".join(left_out)) * bool(left_out)
+
+
+LEFT_OUT = "\nLeft out, as they do not forget (FA above 1 %) or lose more than 5 points of utility: {names}.\n"
+
+
+def attack_columns_of(attack: str, columns: Columns) -> Columns:
+    """Return the columns of an attack with several numbers of images, the fewest first."""
+    return {key: column for key, column in columns.items() if key.startswith(f"{attack}.")}
+
+
+def attack_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
     """Return the table of what brings the classes back, and of the diagnostics beside it."""
     rows = {name: (attack_numbers(one.mean), attack_numbers(one.std)) for name, one in models.items()}
-    return table_of_numbers(rows, attack_columns(models))
+    return table_of_numbers(rows, attack_columns(models), label)
 
 
 def attack_columns(models: Mapping[str, Summary]) -> Columns:
@@ -126,10 +165,10 @@ def held_out_table(models: Mapping[str, Summary]) -> str:
     return table_of_numbers(rows, HELD_OUT_COLUMNS) if any(means for means, _ in rows.values()) else NONE_HELD_OUT
 
 
-def cost_table(models: Mapping[str, Summary]) -> str:
+def cost_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
     """Return the table of what training or unlearning took, means over the seeds."""
     rows: dict[str, Row] = {name: (one.mean["cost"], {}) for name, one in models.items() if name != ANOTHER}
-    return table_of_numbers(rows, COST_COLUMNS)
+    return table_of_numbers(rows, COST_COLUMNS, label)
 
 
 def worst_table(models: Mapping[str, Summary]) -> str:
@@ -142,16 +181,16 @@ def worst_table(models: Mapping[str, Summary]) -> str:
     return markdown_table(rows, {"worst": Column("points of test accuracy lost to the original, worst first", 0)})
 
 
-def markdown_table(rows: Mapping[str, Mapping[str, str | None]], columns: Columns) -> str:
+def markdown_table(rows: Mapping[str, Mapping[str, str | None]], columns: Columns, label: Label = label_of) -> str:
     """Return a Markdown table, a row a model in the given order; columns that no model has are left out."""
     columns = {key: value for key, value in columns.items() if any(row.get(key) is not None for row in rows.values())}
     lines = [_line(["model", *(column.heading for column in columns.values())])]
     lines.append(_line([":---", *("---:" for _ in columns)]))
-    lines += [_line([_label(name), *(row.get(key) or "–" for key in columns)]) for name, row in rows.items()]
+    lines += [_line([label(name), *(row.get(key) or "–" for key in columns)]) for name, row in rows.items()]
     return "\n".join(lines) + "\n"
 
 
-def table_of_numbers(rows: Mapping[str, Row], columns: Columns) -> str:
+def table_of_numbers(rows: Mapping[str, Row], columns: Columns, label: Label = label_of) -> str:
     """Return a Markdown table of means and deviations."""
     return markdown_table(
         {
@@ -159,6 +198,7 @@ def table_of_numbers(rows: Mapping[str, Row], columns: Columns) -> str:
             for name, (means, stds) in rows.items()
         },
         columns,
+        label,
     )
 
 
@@ -276,14 +316,6 @@ def cell_text(mean: float | None, std: float | None, column: Column) -> str | No
         return None
     text = f"{mean:.{column.decimals}f}"
     return text if std is None else f"{text} ± {std:.{column.decimals}f}"
-
-
-def _label(name: str) -> str:
-    if name in CONTROLS:
-        return f"{name} (control)"
-    if is_audited(name):
-        return f"{name} (audited)"
-    return f"*{name}*" if name in (*REFERENCES, ANOTHER) else name
 
 
 def _line(cells: list[str]) -> str:

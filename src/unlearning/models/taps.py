@@ -39,6 +39,19 @@ def stages(model: nn.Module) -> list[Stage]:
     return [Stage(entry["module"], entry["num_chs"]) for entry in entries[-count:]]
 
 
+def stage_of_each(model: nn.Module) -> dict[str, int]:
+    """Return {name in the state dict: stage it belongs to, from 0}; the classifier comes after the last stage.
+
+    What lies before the end of the first stage, such as the stem, belongs to the first; what lies between two stages to
+    the later one; a last normalisation to the last.
+    """
+    names = list(model.state_dict())
+    ends = [max(i for i, name in enumerate(names) if name.startswith(f"{stage.module}.")) for stage in stages(model)]
+    head = {id(tensor) for tensor in classifier_of(model).state_dict(keep_vars=True).values()}
+    of = {name: sum(end < i for end in ends[:-1]) for i, name in enumerate(names)}
+    return of | {name: len(ends) for name, tensor in model.state_dict(keep_vars=True).items() if id(tensor) in head}
+
+
 def blocks_of(model: nn.Module, stage: Stage) -> list[str]:
     """Return the names of the blocks inside a stage, in order; the stage itself when it is a single block."""
     module = model.get_submodule(stage.module)

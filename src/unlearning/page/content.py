@@ -36,7 +36,10 @@ from unlearning.params import ANOTHER, CONTROLS, Params
 from unlearning.params_file import PARAMS, load_values
 
 Models = Mapping[str, Summary]
-FIGURES = {"t-SNE of the features, for one erased class": Path("plots/tsne.png")}
+FIGURES = {
+    "H-Mean against the gap to the retrained model": Path("plots/tradeoff.png"),
+    "t-SNE of the features, for one erased class": Path("plots/tsne.png"),
+}
 UNTAUGHT = {"retrained": "the retrained model", "short_run": "a short run, which stands in for a retrained model"}
 SHOWN_AT_FIRST = 6  # models in a chart: with so many or fewer all are drawn
 
@@ -72,7 +75,7 @@ class Content:
     differences: list[Difference]
     origin: "Origin"
     notes: list[str]
-    pictures: dict[str, str]  # {title: data URI} of figures that are drawn for one class alone
+    pictures: dict[str, str]  # {title: data URI} of figures
     nearest: Shown
     pictured: list[str]  # classes whose images are in the page
     data: dict[str, Any]  # for the scripts

@@ -54,6 +54,10 @@ COLLAPSED = (
     "The features of the erased classes have nearly collapsed in {names}: a low CKA says nothing there, and the "
     "collapse itself can be seen by who has the weights."
 )
+NOT_TEST = (
+    "Judged on the {split} images (evaluate.split): they stand wherever this page says test. A result needs the test "
+    "images, looked at once."
+)
 OF_SAMPLES = (
     "Images were erased whose classes are kept. What speaks for a model are its answers on them and attacks that ask "
     "whether they were trained on; what its features keep of single images was not looked into."
@@ -74,6 +78,7 @@ class Basis:
     borrowed: int
     seeds: int
     by_samples: bool  # whether samples were erased, and not classes
+    split: str  # whose images are called test
 
     @classmethod
     def of(cls, manifest: Manifest, params: Params) -> "Basis":
@@ -89,6 +94,7 @@ class Basis:
             int(np.count_nonzero(~own)),
             len(params.seeds),
             bool(manifest.forget_samples),
+            params.evaluate.split,
         )
 
 
@@ -97,6 +103,7 @@ def limits(models: Mapping[str, Summary], basis: Basis) -> list[str]:
     collapsed = [name for name, one in models.items() if one.mean["collapsed"]]
     audited = [name for name in models if is_audited(name)]
     cases = [
+        (basis.split != "test", NOT_TEST.format(split=basis.split)),
         (True, ALWAYS[0]),
         ("retrained" not in models, NO_RETRAINED),
         ("retrained" not in models and "short_run" in models, SHORT_RUN),

@@ -1,0 +1,120 @@
+"""Renew: fresh weights in depth, the masked original as a teacher on retain images, and a mild contrast. Ours.
+
+What attacks bring back lies in weights: after fine-tuning, or after a contrast on top of them, the deep layers still
+hold the directions in which the classes were told apart. So they go first: w <- (1 - a) w + a w_fresh, with a share `a`
+per stage that rises to 1. What that costs in utility comes back in few passes over the retain set, because the
+original, its absent classes masked, teaches the retained ones; no forget image is ever shown to it, its answers there
+would leak the classes back. A mild contrast (Eq. 1 of the EC paper, the retain side detached) turns the features of the
+forget images towards those of the rest, as retraining alone does not. What each part does: docs/renew.md.
+
+The parts are known: a mix with fresh weights (Ash and Adams 2020, arXiv 1910.08475), resetting the last layers (EU-k,
+Goel et al., arXiv 2201.06640), distilling into weights that forgot (UNDO, arXiv 2506.06278) and distance of the weights
+against relearning (arXiv 2505.22310). With `lambda_cu: 0` no forget image is needed at all.
+"""
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from unlearning.data.batches import Batch
+from unlearning.engine.run import Run
+from unlearning.errors import InputError
+from unlearning.losses.contrastive_unlearning import contrastive_unlearning
+from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
+from unlearning.losses.distillation import distillation, without_classes
+from unlearning.methods.families.points import Points, sides
+from unlearning.models.ec_modules import ec_modules
+from unlearning.models.supervision import SupervisedNetwork, forward_pair
+from unlearning.models.taps import stage_of_each, stages
+from unlearning.params import NonNegative, Positive, Probability, Times, UnlearnRecipe
+
+
+class Config(UnlearnRecipe):
+    shares: Annotated[list[Probability], Field(min_length=2)]  # a, of fresh weights: of each stage, then of the head
+    lambda_ce: NonNegative
+    lambda_kd: NonNegative
+    temperature: Positive
+    lambda_cu: NonNegative
+    tau: Positive
+    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, of the contrast at the end of each stage
+    modules: bool  # fresh EC modules at the earlier stages, which retain images alone teach to classify
+    forget_batch_size: Times  # forget images beside each retain batch
+
+
+SEARCH = {"lambda_cu": (0.1, 1.0)}
+
+
+def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
+    """Yield lambda_ce CE(retain) + lambda_kd T^2 KL(masked original || student) + lambda_cu sum_l w_l L_CU^l."""
+    teacher, absent = run.teacher(), torch.tensor(run.manifest.absent_classes)
+    renew(run.model, run.fresh_model(), shares_of(run.model, cfg.shares))
+    points = contrast_points(run, cfg)
+    network = run.optimise(points.network, cfg)
+    for retain, forget in meetings(run, cfg):
+        if forget is None:
+            z_r, cu = network(retain.images), retain.images.new_zeros(())
+        else:
+            z_f, z_r = forward_pair(network, forget.images, retain.images, joint=True)
+            pairs = zip(sides(run, forget, z_f), sides(run, retain, z_r), strict=True)
+            losses = [contrastive_unlearning(f.embedding, r.embedding.detach(), cfg.tau) for f, r in pairs]
+            cu = weighted_sum(losses, points.weights)
+        *early, last = cross_entropies(z_r, retain.labels)  # early: of heads behind modules, if there are any
+        ce = weighted_sum([*early, last], [*points.weights[:-1], 1.0])
+        kd = distillation(z_r[-1].head_logits(), without_classes(teacher(retain.images), absent), cfg.temperature)
+        yield cfg.lambda_ce * ce + cfg.lambda_kd * kd + cfg.lambda_cu * cu
+
+
+def meetings(run: Run, cfg: Config) -> Iterator[tuple[Batch, Batch | None]]:
+    """Yield (retain, forget) for all epochs: a pass over the retain set, beside it the forget set again and again.
+
+    Without a contrast there is no forget batch, and no forget image is read.
+    """
+    steps = run.schedule.steps("retain", cfg.batch_size)
+    for epoch in run.epochs([steps] * cfg.epochs):
+        retained = run.visit("retain", cfg.batch_size, cfg.augment, epoch)
+        if cfg.lambda_cu:
+            yield from zip(
+                retained,
+                run.stream("forget", cfg.forget_batch_size, cfg.augment, (epoch - 1) * steps, steps),
+                strict=True,
+            )
+        else:
+            yield from zip(retained, repeat(None))
+
+
+@torch.no_grad()
+def renew(model: nn.Module, fresh: nn.Module, shares: dict[str, float]) -> None:
+    """Set every weight to (1 - a) w + a w_fresh in place, BatchNorm's running statistics too; a by name in `shares`."""
+    new = fresh.state_dict()
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(new[name].to(tensor), shares[name])
+
+
+def shares_of(model: nn.Module, shares: list[float]) -> dict[str, float]:
+    """Return {name in the state dict: share}; raises InputError unless there is one a stage and one for the head."""
+    names = [stage.module for stage in stages(model)]
+    if len(shares) != len(names) + 1:
+        raise InputError(
+            f"renew.shares: {len(shares)} shares for {len(names)} stages ({', '.join(names)}) and the classifier; "
+            f"give {len(names) + 1}"
+        )
+    return {name: shares[stage] for name, stage in stage_of_each(model).items()}
+
+
+def contrast_points(run: Run, cfg: Config) -> Points:
+    """Return the model with a supervision point at the end of each stage whose weight is not 0, and at its end."""
+    names = [stage.module for stage in stages(run.model)]
+    if len(cfg.layer_weights) != len(names):
+        raise InputError(
+            f"renew.layer_weights: {len(cfg.layer_weights)} weights for {len(names)} stages ({', '.join(names)}); "
+            "give one each"
+        )
+    chosen = {name: w for name, w in zip(names[:-1], cfg.layer_weights, strict=False) if w}
+    modules = ec_modules(run.model) if cfg.modules else None
+    network = SupervisedNetwork(run.model, list(chosen), modules, cfg.modules, run.launch.fp32_modules)
+    return Points(network, [*chosen.values(), cfg.layer_weights[-1]])

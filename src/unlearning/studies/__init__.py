@@ -1,0 +1,1 @@
+"""Studies: named lists of experiments, run through DVC and gathered into one table."""
