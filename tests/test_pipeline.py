@@ -313,7 +313,7 @@ def test_run_does_what_dvc_repro_does_and_says_how_far_it_is(clone: Clone) -> No
     assert stages_run(idle) == []
     assert "stage 1" not in idle
     clone.set_params({"headline": "cu"})
-    known = clone.run("python", "-m", "unlearning", "run", "--", "--verbose").stdout  # options go behind `--`
+    known = clone.run("python", "-m", "unlearning", "run").stdout
     assert re.search(r"^stage 1 of 1: compare, about \d+ s left in all$", known, flags=re.MULTILINE)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,16 @@ def make_run(name: str, where: Launch) -> Run:
     for key, module in list(modules.named_modules()):
         if isinstance(module, nn.BatchNorm2d):
             modules.set_submodule(key, nn.GroupNorm(1, module.num_features))
-    return Run("run", where, load_manifest(), model, 0, ResumeState(Path("scratch") / name), modules)
+    return Run(
+        "run",
+        where,
+        load_manifest(),
+        model,
+        0,
+        ResumeState(Path("scratch") / name),
+        modules,
+        fresh=partial(build, SHAPE),
+    )
 
 
 def repetitions(where: Launch) -> None:
