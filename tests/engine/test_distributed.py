@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
