@@ -1,7 +1,6 @@
 """unlearn <method>: make the model forget the chosen classes by one method."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from unlearning.data.manifest import load_manifest
@@ -12,7 +11,6 @@ from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program, refuse_classes_alone
-from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
@@ -37,7 +35,7 @@ def main() -> None:
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", name))
-        fresh = partial(build, start.header.architecture, params.model.pretrained)
+        fresh = start.builder(params.model.pretrained)
         run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh)
         run.drive(program(run, config))
         if where.main:

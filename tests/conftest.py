@@ -111,14 +111,26 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     return manifest
 
 
+def run_of(
+    name: str,
+    manifest: Manifest,
+    model: nn.Module,
+    modules: nn.ModuleDict | None = None,
+    folder: str = "scratch",
+    seed: int = 0,
+) -> Run:
+    """Return a run on a manifest; a fresh model is another of the small shape."""
+    resume, fresh = ResumeState(Path(folder)), partial(build, SHAPE)
+    return Run(name, launch("fp32"), manifest, model, seed, resume, modules, fresh=fresh)
+
+
 @pytest.fixture
 def make_run(world: Manifest) -> Callable[..., Run]:
     """Return a function that makes a run with a fresh small network; equal arguments make equal runs."""
 
     def make(name: str = "test", modules: nn.ModuleDict | None = None, folder: str = "scratch", seed: int = 0) -> Run:
         torch.manual_seed(seed)
-        resume = ResumeState(Path(folder))
-        return Run(name, launch("fp32"), world, build(SHAPE), seed, resume, modules, fresh=partial(build, SHAPE))
+        return run_of(name, world, build(SHAPE), modules, folder, seed)
 
     return make
 

@@ -7,7 +7,6 @@ params.yaml the first steps are run on a copy and thrown away.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from unlearning.data.manifest import Manifest, load_manifest
@@ -16,7 +15,6 @@ from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Rehearsal, Run
 from unlearning.forecast import readable
 from unlearning.methods import method_config, method_program
-from unlearning.models.backbone import build
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import Params
@@ -55,7 +53,7 @@ def run_on_a_copy(name: str, params: Params, manifest: Manifest, with_modules: b
     start, where = load_checkpoint(checkpoint_path("original", params.seeds[0]), manifest), launch(params.precision)
     modules = ec_modules(start.model) if with_modules else None
     with tempfile.TemporaryDirectory() as scratch:
-        resume, fresh = ResumeState(Path(scratch)), partial(build, start.header.architecture, params.model.pretrained)
+        resume, fresh = ResumeState(Path(scratch)), start.builder(params.model.pretrained)
         yield Run(
             name, where, manifest, start.model, params.seeds[0], resume, modules, show_progress=False, fresh=fresh
         )

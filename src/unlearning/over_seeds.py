@@ -7,6 +7,7 @@ from typing import Any
 
 from unlearning.comparison.model import Metrics, Result
 from unlearning.data.manifest import Manifest
+from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
 WORST = 10  # retain classes named in the report
 LEVEL = 0.05  # two-sided, of the paired t-test
@@ -132,6 +133,12 @@ def competitors(summaries: dict[str, Summary], methods: list[str]) -> list[str]:
         if (summaries[name].by_samples or summaries[name].metrics.get("forget_acc", 100.0) <= FORGETS)
         and summaries[name].metrics[utility] >= gold[utility] - KEEPS
     ]
+
+
+def able_methods(summaries: Mapping[str, Summary]) -> list[str]:
+    """Return the competitors among all rows that are methods: neither references nor controls."""
+    rows = [name for name in summaries if name not in (*REFERENCES, ANOTHER, *CONTROLS)]
+    return competitors(dict(summaries), rows)
 
 
 def utility_of(summaries: Mapping[str, Summary]) -> str:

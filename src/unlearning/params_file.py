@@ -78,6 +78,19 @@ def load_values(path: Path = PARAMS) -> dict[str, Any]:
     return values
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the YAML files in a folder, without .yaml, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def file_named(name: str, folder: Path) -> Path:
+    """Return the YAML file of a name in a folder; raises InputError that lists the known ones."""
+    names = names_in(folder)
+    if name not in names:
+        raise InputError(f"{folder} has no {name}.yaml{did_you_mean(name, names)}; there are {', '.join(names)}")
+    return folder / f"{name}.yaml"
+
+
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value) of nested values, in their order; an empty block is a value."""
     for key, value in values.items():

@@ -20,6 +20,7 @@ from ruamel.yaml.tokens import CommentToken
 from unlearning.check import check
 from unlearning.errors import InputError, did_you_mean
 from unlearning.files import write_atomically
+from unlearning.params_file import file_named, names_in
 
 SCENARIOS = Path("scenarios")
 REPLACED_WHOLE = ("model.kwargs", "references", "methods", "audit")  # mappings whose keys are the user's own
@@ -28,15 +29,12 @@ SHOWN = 5  # lost values that a refusal names
 
 def known_scenarios() -> list[str]:
     """Return the names of the files in scenarios/, sorted."""
-    return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+    return names_in(SCENARIOS)
 
 
 def scenario_file(name: str) -> Path:
     """Return the file of a scenario; raises InputError that lists the known ones."""
-    names = known_scenarios()
-    if name not in names:
-        raise InputError(f"{SCENARIOS} has no {name}.yaml{did_you_mean(name, names)}; there are {', '.join(names)}")
-    return SCENARIOS / f"{name}.yaml"
+    return file_named(name, SCENARIOS)
 
 
 def apply_scenario(scenario: Path, params: Path, force: bool = False) -> list[str]:

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -31,7 +30,6 @@ from unlearning.errors import Diverged, InputError
 from unlearning.files import write_atomically
 from unlearning.inputs import Fingerprint, outside_of, prints_before, prints_now
 from unlearning.methods import method_config, method_program, method_search
-from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
@@ -118,7 +116,7 @@ def repetition_of(name: str, seed: int, precision: str, params: Params, manifest
     retrained = None
     if space.criterion in NEED_RETRAINED:
         retrained = judge.reached(load_checkpoint(checkpoint_path("retrained", seed), manifest).model)
-    fresh = partial(build, start.header.architecture, params.model.pretrained)
+    fresh = start.builder(params.model.pretrained)
     return Repetition(seed, start, fresh, where, judge, Scale(retrained, space.forget_weight))
 
 

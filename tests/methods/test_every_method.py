@@ -4,19 +4,15 @@ import importlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.conftest import SHAPE, config_of, weights_of, without_forget_images
+from tests.conftest import SHAPE, config_of, run_of, weights_of, without_forget_images
 from unlearning.data.batches import Batch
 from unlearning.data.manifest import Manifest
-from unlearning.engine.launch import launch
-from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.methods import method_program
@@ -191,16 +187,7 @@ def test_unknown_keys_are_refused(method: str) -> None:
 def test_without_an_image_to_forget_it_runs_or_says_what_it_needs(world: Manifest, method: str) -> None:
     manifest = without_forget_images(world, "train", "validation", "test")
     model = build(SHAPE)
-    run = Run(
-        method,
-        launch("fp32"),
-        manifest,
-        model,
-        0,
-        ResumeState(Path("scratch")),
-        ec_modules(model),
-        fresh=partial(build, SHAPE),
-    )
+    run = run_of(method, manifest, model, ec_modules(model))
     if method in WITHOUT_FORGET_IMAGES:
         assert run.drive(program(run)).step > 0
         assert "validation_forget_acc" not in run.progress.rows[-1]

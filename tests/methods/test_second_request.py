@@ -1,16 +1,12 @@
 """What methods do where a class was erased before: there is no image of it, and no image is given to it."""
 
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.conftest import SHAPE, config_of
+from tests.conftest import SHAPE, config_of, run_of
 from unlearning.data.manifest import Manifest
-from unlearning.engine.launch import launch
-from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.methods import method_program
 from unlearning.methods.families.random_labels import label_space
@@ -27,24 +23,15 @@ def second(world: Manifest) -> Manifest:
     return replace(world.without([BEFORE]), erased_before=[BEFORE])
 
 
-def run_of(method: str, manifest: Manifest) -> Run:
+def seeded(method: str, manifest: Manifest) -> Run:
     torch.manual_seed(0)
     model = build(SHAPE)
-    return Run(
-        method,
-        launch("fp32"),
-        manifest,
-        model,
-        0,
-        ResumeState(Path("scratch")),
-        ec_modules(model),
-        fresh=partial(build, SHAPE),
-    )
+    return run_of(method, manifest, model, ec_modules(model))
 
 
 @pytest.mark.parametrize("method", known_methods())
 def test_every_method_runs_without_the_images_of_a_class(second: Manifest, method: str) -> None:
-    run = run_of(method, second)
+    run = seeded(method, second)
     seen: set[int] = set()
     count = run.count
     run.count = lambda batch, part: (seen.update(batch.labels.tolist()), count(batch, part))
@@ -64,7 +51,7 @@ def test_every_method_runs_without_the_images_of_a_class(second: Manifest, metho
     ],
 )
 def test_an_original_that_would_name_the_class_does_not_teach_it(second: Manifest, method: str, changes: dict) -> None:
-    run = run_of(method, second)
+    run = seeded(method, second)
     with torch.no_grad():
         run.model.fc.bias[BEFORE] += 10
     next(method_program(method)(run, config_of(method, **changes))).backward()
@@ -74,4 +61,4 @@ def test_an_original_that_would_name_the_class_does_not_teach_it(second: Manifes
 
 @pytest.mark.parametrize(("space", "classes"), [("all", [0, 1, 3, 4, 5]), ("retain", [0, 3, 5])])
 def test_no_random_label_is_the_class(second: Manifest, space: str, classes: list[int]) -> None:
-    assert label_space(run_of("rl", second), config_of("rl", label_space=space)).tolist() == classes
+    assert label_space(seeded("rl", second), config_of("rl", label_space=space)).tolist() == classes

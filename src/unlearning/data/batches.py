@@ -71,11 +71,8 @@ class ImageSplit:
         self.mean, self.std = statistics.to(device)
         self.reader: Reader
         if pixels is not None or manifest.root is None:
-            held = (
-                load_pixels(manifest.splits[split].pixels_of or split, manifest.splits[split].rows)
-                if pixels is None
-                else pixels
-            )
+            own = manifest.splits[split]
+            held = load_pixels(own.pixels_of or split, own.rows) if pixels is None else pixels
             self.reader = Resident(held.to(device), manifest.image_size, manifest.eval_resize, rank, world)
         else:
             self.reader = Streaming(manifest, split, workers, rank, world)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from unlearning.over_seeds import Summary, best_of, competitors, flat, gold_of, utility_of
+from unlearning.over_seeds import Summary, able_methods, best_of, flat, gold_of, utility_of
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES, is_audited
 
 Better = Literal["low", "high", "zero", "retrained"]
@@ -111,32 +111,25 @@ def main_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
 
 
 SHORT = ("forget_acc", "test_retain_acc", "cka", "idi", "h_mean", "retrain_gap")  # of the main table
+LEFT_OUT = "\nLeft out, as they do not forget (FA above 1 %) or lose more than 5 points of utility: {names}.\n"
 
 
 def short_table(models: Mapping[str, Summary]) -> str:
     """Return what a first look needs of the references, the controls, and the methods that forget and keep utility."""
-    methods = [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)]
-    able = competitors(dict(models), methods)
-    shown = {name: one for name, one in models.items() if name not in methods or name in able}
+    shown_anyway, able = (*REFERENCES, ANOTHER, *CONTROLS), able_methods(models)
+    left_out = [name for name in models if name not in (*shown_anyway, *able)]
     attacks = attack_columns(models)
-    last = list(attack_columns_of("relearn", attacks))[-1:]
-    beside = {key: attacks[key] for key in ("head_recovery", *last)}
+    relearned = [key for key in attacks if key.startswith("relearn.")]  # the most images last
+    beside = {key: attacks[key] for key in ("head_recovery", *relearned[-1:])}
     cost = {"seconds_over_retraining": COST_COLUMNS["seconds_over_retraining"]}
     columns = {key: COLUMNS[key] for key in SHORT} | beside | cost
     rows = {}
-    for name, one in shown.items():
+    for name, one in models.items():
+        if name in left_out:
+            continue
         (means, stds), took = main_numbers(one), one.mean["cost"] if name != ANOTHER else {}
         rows[name] = (means | attack_numbers(one.mean) | took, stds | attack_numbers(one.std))
-    left_out = [name for name in methods if name not in able]
     return table_of_numbers(rows, columns) + LEFT_OUT.format(names=", ".join(left_out)) * bool(left_out)
-
-
-LEFT_OUT = "\nLeft out, as they do not forget (FA above 1 %) or lose more than 5 points of utility: {names}.\n"
-
-
-def attack_columns_of(attack: str, columns: Columns) -> Columns:
-    """Return the columns of an attack with several numbers of images, the fewest first."""
-    return {key: column for key, column in columns.items() if key.startswith(f"{attack}.")}
 
 
 def attack_table(models: Mapping[str, Summary], label: Label = label_of) -> str:
@@ -241,7 +234,7 @@ def _main_row(one: Summary, columns: Columns, bold: set[str]) -> dict[str, str |
 
 def best_rows(models: Mapping[str, Summary], columns: Columns) -> dict[str, list[str]]:
     """Return {column: the rows in bold}; several seeds."""
-    candidates = competitors(dict(models), [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)])
+    candidates = able_methods(models)
     best = {}
     for key, column in columns.items():
         values = {name: _values_of(models[name], key) for name in candidates}

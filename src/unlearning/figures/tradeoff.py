@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unlearning.figures.style import BLACK, BLUE, GREY, VERMILION, plain, save, save_text
-from unlearning.over_seeds import Summary, competitors
+from unlearning.over_seeds import Summary, able_methods
 from unlearning.params import ANOTHER, CONTROLS, REFERENCES
 
 WIDTH, HEIGHT = 6.4, 4.6  # inches
@@ -94,8 +94,7 @@ def points(models: Mapping[str, Summary]) -> list[Point]:
 
 def kinds_of(models: Mapping[str, Summary]) -> dict[str, Kind]:
     """Return how each model is drawn."""
-    methods = [name for name in models if name not in (*REFERENCES, ANOTHER, *CONTROLS)]
-    able = competitors(dict(models), methods)
+    able = able_methods(models)
     named = dict.fromkeys((*REFERENCES, ANOTHER), REFERENCE) | dict.fromkeys(CONTROLS, CONTROL)
     return {name: named.get(name, KEEPS if name in able else FAILS) for name in models}
 

@@ -62,8 +62,7 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
             pairs = zip(sides(run, forget, z_f), sides(run, retain, z_r), strict=True)
             losses = [contrastive_unlearning(f.embedding, r.embedding.detach(), cfg.tau) for f, r in pairs]
             cu = weighted_sum(losses, points.weights)
-        *early, last = cross_entropies(z_r, retain.labels)  # early: of heads behind modules, if there are any
-        ce = weighted_sum([*early, last], [*points.weights[:-1], 1.0])
+        ce = weighted_sum(cross_entropies(z_r, retain.labels), [*points.weights[:-1], 1.0])  # of modules' heads, own
         kd = distillation(z_r[-1].head_logits(), without_classes(teacher(retain.images), absent), cfg.temperature)
         yield cfg.lambda_ce * ce + cfg.lambda_kd * kd + cfg.lambda_cu * cu
 

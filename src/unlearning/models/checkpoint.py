@@ -1,7 +1,9 @@
 """Checkpoints: safetensors with a header that says how to rebuild the model and refuses a wrong one."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,10 @@ class Checkpoint:
     header: Header
     model: nn.Module
     modules: nn.ModuleDict | None  # EC modules, in models/ec_modules/ only
+
+    def builder(self, pretrained: bool | str) -> Callable[[], nn.Module]:
+        """Return what builds the model as it was before any training; pretrained: where training began, as `build`."""
+        return partial(build, self.header.architecture, pretrained)
 
 
 def checkpoint_path(model: str, seed: int) -> Path:

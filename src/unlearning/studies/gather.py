@@ -9,6 +9,7 @@ from typing import Any
 from dvc.api import DVCFileSystem
 
 from unlearning.errors import InputError
+from unlearning.figures.readme import METRICS, PARTS
 from unlearning.figures.report import NOT_TEST
 from unlearning.figures.table import (
     attack_columns,
@@ -28,7 +29,6 @@ from unlearning.studies.study import Study, known_studies, load_study
 from unlearning.yaml_text import parsed
 
 RESULTS = Path("results")
-NOTHING = "params.yaml as it is"
 
 
 def gather(names: list[str], target: Path | None) -> list[Path]:
@@ -73,10 +73,7 @@ def summaries_of(labels: dict[str, str]) -> tuple[dict[str, Summary], set[str]]:
 
 def summary_of(files: Any, row: str) -> Summary:
     """Return what an experiment found of a row."""
-    metrics, spread, details = (
-        json.loads(files.read_text(f"metrics/{folder}/{row}.json")) for folder in ("models", "spread", "details")
-    )
-    return Summary(metrics, spread, details)
+    return Summary(*(json.loads(files.read_text(f"{METRICS}/{part}/{row}.json")) for part in PARTS))
 
 
 def study_head(name: str, study: Study) -> str:
@@ -111,14 +108,14 @@ def label(name: str) -> str:
 
 
 def write_numbers(models: dict[str, Summary], path: Path) -> None:
-    """Write a line for each experiment, number and seed."""
+    """Write a line for each experiment and number."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["experiment", "number", "mean", "std"])
-        for label, one in models.items():
+        for name, one in models.items():
             main, attacks = main_numbers(one), (attack_numbers(one.mean), attack_numbers(one.std))
             columns = [(main, main_columns(models)), (attacks, attack_columns(models))]
             for (means, stds), keys in columns:
                 for key in keys:
                     if means.get(key) is not None:
-                        writer.writerow([label, key, means[key], stds.get(key, "")])
+                        writer.writerow([name, key, means[key], stds.get(key, "")])

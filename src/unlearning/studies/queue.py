@@ -54,7 +54,8 @@ def run_study(study_name: str, jobs: int) -> Iterator[str]:
         return
     yield f"running, {jobs} at once; `dvc queue status` tells more, `dvc queue logs <name>` what one prints"
     dvc("exp", "run", "--run-all", "--jobs", str(jobs), quiet=False)
-    missing = [one.name for one in planned if one.name not in finished()]
+    done = finished()
+    missing = [one.name for one in planned if one.name not in done]
     if missing:
         raise InputError(
             f"not finished: {', '.join(missing)}; `dvc queue logs <name>` says why, the same command goes on"

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, field_validator
 
-from unlearning.errors import InputError, did_you_mean
+from unlearning.errors import InputError
 from unlearning.params import ANOTHER, REFERENCES, Block, Params
-from unlearning.params_file import checked, load_values
+from unlearning.params_file import checked, file_named, load_values, names_in
 
 STUDIES = Path("studies")
 Value = bool | int | float | str | list[float] | list[int] | list[str] | None
@@ -61,15 +61,12 @@ class Study(Block):
 
 def known_studies() -> list[str]:
     """Return the names of the files in studies/, sorted."""
-    return sorted(path.stem for path in STUDIES.glob("*.yaml"))
+    return names_in(STUDIES)
 
 
 def load_study(name: str) -> Study:
     """Read studies/<name>.yaml; raises InputError naming what is wrong in it, or the studies there are."""
-    names = known_studies()
-    if name not in names:
-        raise InputError(f"{STUDIES} has no {name}.yaml{did_you_mean(name, names)}; there are {', '.join(names)}")
-    path = STUDIES / f"{name}.yaml"
+    path = file_named(name, STUDIES)
     return checked(Study, load_values(path), path)
 
 
