@@ -12,7 +12,7 @@ from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.methods import renew
 from unlearning.models.backbone import build
-from unlearning.models.taps import penultimate, stage_of_each
+from unlearning.models.taps import penultimate, stage_of_each, tapped
 
 MakeRun = Callable[..., Run]
 SHARES = [0.0, 0.25, 0.5, 1.0, 1.0]
@@ -56,9 +56,9 @@ def plain_loss(
             a = cfg.shares[stage_of_each(student)[name]]
             weights[name] = (1 - a) * tensor + a * new[name]
     student.load_state_dict(weights)
-    with penultimate(student.train()) as last:
+    with penultimate(student.train()) as last, tapped(student, ["layer3"]) as stage:
         logits = student(torch.cat([forget, retain]))[len(forget) :]
-    z = F.normalize(last[0], dim=1)
+    layers = [stage["layer3"].mean(dim=(2, 3)), last[0]]
     with torch.no_grad():
         answers = teacher.eval()(retain)
     answers[:, [1, 4]] = -torch.inf
@@ -66,12 +66,37 @@ def plain_loss(
     mass = target > 0
     difference = torch.where(mass, target.clamp(min=1e-30).log() - (logits / cfg.temperature).log_softmax(dim=1), 0)
     kd = cfg.temperature**2 * (target * difference).sum(dim=1).mean()
-    pairs = z[: len(forget), None] @ z[None, len(forget) :].detach().transpose(1, 2) / cfg.tau
-    return F.cross_entropy(logits, labels) + cfg.lambda_kd * kd - cfg.lambda_cu * pairs.mean()
+    apart = sum(
+        w * plain_mmd(z[: len(forget)], z[len(forget) :], cfg.taus) for w, z in zip([0.5, 2.0], layers, strict=True)
+    )
+    return F.cross_entropy(logits, labels) + cfg.lambda_kd * kd + cfg.lambda_mmd * apart
+
+
+def plain_mmd(x: Tensor, y: Tensor, taus: list[float]) -> Tensor:
+    """Mean kernel of two of x plus that of two of y minus twice that of one of each; y is given."""
+    x, y = F.normalize(x, dim=1), F.normalize(y, dim=1).detach()
+
+    def k(a: Tensor, b: Tensor) -> Tensor:
+        distances = torch.cdist(a[None], b[None], compute_mode="donot_use_mm_for_euclid_dist")[0].square()
+        return torch.stack([(-distances / (2 * tau)).exp() for tau in taus]).mean(dim=0)
+
+    def of_two(z: Tensor) -> Tensor:
+        return k(z, z)[~torch.eye(len(z), dtype=torch.bool)].mean()
+
+    return of_two(x) + of_two(y) - 2 * k(x, y).mean()
 
 
 def test_the_first_step_is_the_formula(make_run: MakeRun) -> None:
-    cfg = config_of("renew", lambda_kd=0.7, temperature=3.0, lambda_cu=0.4, shares=SHARES, forget_batch_size=4)
+    weights = [0.0, 0.0, 0.5, 2.0]
+    cfg = config_of(
+        "renew",
+        lambda_kd=0.7,
+        temperature=3.0,
+        lambda_mmd=0.4,
+        layer_weights=weights,
+        shares=SHARES,
+        forget_batch_size=4,
+    )
     shown: dict[str, tuple[Tensor, Tensor]] = {}
 
     def keep(run: Run, part: str) -> None:
@@ -123,8 +148,8 @@ def test_no_forget_image_is_taught_by_the_original(make_run: MakeRun) -> None:
     assert taught == [cfg.batch_size] * 3
 
 
-def test_without_a_contrast_no_forget_image_is_read(make_run: MakeRun) -> None:
-    run, cfg = make_run(name="renew"), config_of("renew", lambda_cu=0.0)
+def test_without_a_match_no_forget_image_is_read(make_run: MakeRun) -> None:
+    run, cfg = make_run(name="renew"), config_of("renew", lambda_mmd=0.0)
 
     def none(*_: Any) -> Any:
         raise AssertionError("a forget batch was asked for")
@@ -134,15 +159,10 @@ def test_without_a_contrast_no_forget_image_is_read(make_run: MakeRun) -> None:
     assert progress.samples == progress.step * cfg.batch_size
 
 
-def test_modules_learn_from_retain_images_and_every_stage_takes_part(make_run: MakeRun) -> None:
-    weights = [0.2, 0.4, 0.8, 1.0]
-    raw = make_run(name="renew")
-    points = renew.contrast_points(raw, config_of("renew", layer_weights=weights))
-    assert points.network.names == ["layer1", "layer2", "layer3", "final"]
-    assert points.weights == weights
-    assert not list(points.network.attached)
-    with_modules = renew.contrast_points(raw, config_of("renew", layer_weights=weights, modules=True))
-    assert len(with_modules.network.attached) == len(with_modules.network.heads) == 3
+def test_stages_of_weight_zero_are_not_tapped(make_run: MakeRun) -> None:
+    points = renew.matched_points(make_run(name="renew"), config_of("renew", layer_weights=[0.2, 0.0, 0.8, 1.0]))
+    assert points.network.names == ["layer1", "layer3", "final"]
+    assert points.weights == [0.2, 0.8, 1.0]
 
 
 @pytest.mark.parametrize("changes", [{"shares": [0.5, 1.0]}, {"layer_weights": [1.0]}], ids=str)

@@ -1,15 +1,17 @@
-"""Renew: fresh weights in depth, the masked original as a teacher on retain images, and a mild contrast. Ours.
+"""Renew: fresh weights in depth, the masked original as a teacher on retain images, features matched. Ours.
 
 What attacks bring back lies in weights: after fine-tuning, or after a contrast on top of them, the deep layers still
 hold the directions in which the classes were told apart. So they go first: w <- (1 - a) w + a w_fresh, with a share `a`
 per stage that rises to 1. What that costs in utility comes back in few passes over the retain set, because the
 original, its absent classes masked, teaches the retained ones; no forget image is ever shown to it, its answers there
-would leak the classes back. A mild contrast (Eq. 1 of the EC paper, the retain side detached) turns the features of the
-forget images towards those of the rest, as retraining alone does not. What each part does: docs/renew.md.
+would leak the classes back. Meanwhile the features of forget images are matched with those of retain images as
+distributions (MMD, the retain side detached), so that no layer tells who was erased. The contrast of EC's Eq. 1 in its
+place draws them to one point, which marks them. What each part does: docs/renew.md.
 
 The parts are known: a mix with fresh weights (Ash and Adams 2020, arXiv 1910.08475), resetting the last layers (EU-k,
-Goel et al., arXiv 2201.06640), distilling into weights that forgot (UNDO, arXiv 2506.06278) and distance of the weights
-against relearning (arXiv 2505.22310). With `lambda_cu: 0` no forget image is needed at all.
+Goel et al., arXiv 2201.06640), distilling into weights that forgot (UNDO, arXiv 2506.06278), distance of the weights
+against relearning (arXiv 2505.22310), matching domains by MMD (Long et al. 2015, arXiv 1502.02791). With
+`lambda_mmd: 0` no forget image is needed at all.
 """
 
 from collections.abc import Iterator
@@ -19,15 +21,15 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unlearning.data.batches import Batch
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
-from unlearning.losses.contrastive_unlearning import contrastive_unlearning
-from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
+from unlearning.losses.deep_supervision import weighted_sum
 from unlearning.losses.distillation import distillation, without_classes
+from unlearning.losses.mmd import mmd
 from unlearning.methods.families.points import Points, sides
-from unlearning.models.ec_modules import ec_modules
 from unlearning.models.supervision import SupervisedNetwork, forward_pair
 from unlearning.models.taps import stage_of_each, stages
 from unlearning.params import NonNegative, Positive, Probability, Times, UnlearnRecipe
@@ -38,44 +40,43 @@ class Config(UnlearnRecipe):
     lambda_ce: NonNegative
     lambda_kd: NonNegative
     temperature: Positive
-    lambda_cu: NonNegative
-    tau: Positive
-    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, of the contrast at the end of each stage
-    modules: bool  # fresh EC modules at the earlier stages, which retain images alone teach to classify
+    lambda_mmd: NonNegative
+    taus: Annotated[list[Positive], Field(min_length=1)]  # of the kernel
+    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, of the match at the end of each stage
     forget_batch_size: Times  # forget images beside each retain batch
 
 
-SEARCH = {"lambda_cu": (0.1, 1.0)}
+SEARCH = {"lambda_mmd": (0.5, 8.0)}
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
-    """Yield lambda_ce CE(retain) + lambda_kd T^2 KL(masked original || student) + lambda_cu sum_l w_l L_CU^l."""
+    """Yield lambda_ce CE(retain) + lambda_kd T^2 KL(masked original || student) + lambda_mmd sum_l w_l MMD_l^2."""
     teacher, absent = run.teacher(), torch.tensor(run.manifest.absent_classes)
     renew(run.model, run.fresh_model(), shares_of(run.model, cfg.shares))
-    points = contrast_points(run, cfg)
+    points = matched_points(run, cfg)
     network = run.optimise(points.network, cfg)
     for retain, forget in meetings(run, cfg):
         if forget is None:
-            z_r, cu = network(retain.images), retain.images.new_zeros(())
+            z_r, apart = network(retain.images), retain.images.new_zeros(())
         else:
             z_f, z_r = forward_pair(network, forget.images, retain.images, joint=True)
             pairs = zip(sides(run, forget, z_f), sides(run, retain, z_r), strict=True)
-            losses = [contrastive_unlearning(f.embedding, r.embedding.detach(), cfg.tau) for f, r in pairs]
-            cu = weighted_sum(losses, points.weights)
-        ce = weighted_sum(cross_entropies(z_r, retain.labels), [*points.weights[:-1], 1.0])  # of modules' heads, own
-        kd = distillation(z_r[-1].head_logits(), without_classes(teacher(retain.images), absent), cfg.temperature)
-        yield cfg.lambda_ce * ce + cfg.lambda_kd * kd + cfg.lambda_cu * cu
+            apart = weighted_sum([mmd(f.embedding, r.embedding.detach(), cfg.taus) for f, r in pairs], points.weights)
+        logits = z_r[-1].head_logits()
+        ce = F.cross_entropy(logits, retain.labels)
+        kd = distillation(logits, without_classes(teacher(retain.images), absent), cfg.temperature)
+        yield cfg.lambda_ce * ce + cfg.lambda_kd * kd + cfg.lambda_mmd * apart
 
 
 def meetings(run: Run, cfg: Config) -> Iterator[tuple[Batch, Batch | None]]:
     """Yield (retain, forget) for all epochs: a pass over the retain set, beside it the forget set again and again.
 
-    Without a contrast there is no forget batch, and no forget image is read.
+    Without a match there is no forget batch, and no forget image is read.
     """
     steps = run.schedule.steps("retain", cfg.batch_size)
     for epoch in run.epochs([steps] * cfg.epochs):
         retained = run.visit("retain", cfg.batch_size, cfg.augment, epoch)
-        if cfg.lambda_cu:
+        if cfg.lambda_mmd:
             yield from zip(
                 retained,
                 run.stream("forget", cfg.forget_batch_size, cfg.augment, (epoch - 1) * steps, steps),
@@ -105,8 +106,11 @@ def shares_of(model: nn.Module, shares: list[float]) -> dict[str, float]:
     return {name: shares[stage] for name, stage in stage_of_each(model).items()}
 
 
-def contrast_points(run: Run, cfg: Config) -> Points:
-    """Return the model with a supervision point at the end of each stage whose weight is not 0, and at its end."""
+def matched_points(run: Run, cfg: Config) -> Points:
+    """Return the model with a supervision point at the end of each stage whose weight is not 0, and at its end.
+
+    Raises InputError unless there is a weight a stage.
+    """
     names = [stage.module for stage in stages(run.model)]
     if len(cfg.layer_weights) != len(names):
         raise InputError(
@@ -114,6 +118,4 @@ def contrast_points(run: Run, cfg: Config) -> Points:
             "give one each"
         )
     chosen = {name: w for name, w in zip(names[:-1], cfg.layer_weights, strict=False) if w}
-    modules = ec_modules(run.model) if cfg.modules else None
-    network = SupervisedNetwork(run.model, list(chosen), modules, cfg.modules, run.launch.fp32_modules)
-    return Points(network, [*chosen.values(), cfg.layer_weights[-1]])
+    return Points(SupervisedNetwork(run.model, list(chosen)), [*chosen.values(), cfg.layer_weights[-1]])
