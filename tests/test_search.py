@@ -69,7 +69,7 @@ def chosen_of(rows: list[dict[str, str]]) -> dict[str, str]:
 
 
 def reached_in(row: dict[str, str]) -> Reached:
-    return Reached(**{key: float(row[key]) for key in Reached.__dataclass_fields__})
+    return Reached(**{key: float(row[key]) for key in Reached.__dataclass_fields__ if row.get(key)})
 
 
 def test_trials_are_listed_and_the_chosen_can_be_copied(run_search: Search) -> None:
@@ -113,10 +113,19 @@ def test_closeness_without_a_retrained_model_is_refused(run_search: Search) -> N
         run_search(criterion="closeness", references=references)
 
 
+def test_h_mean_counts_idi_where_there_is_a_retrained_model(run_search: Search) -> None:
+    alone = {"original": {"knows": "data/split"}}
+    (with_idi,), (without,) = run_search(trials=1), run_search(trials=1, references=alone)
+    assert with_idi["idi"]
+    assert "idi" not in without
+    assert float(without["score"]) == pytest.approx(replace(reached_in(with_idi), idi=None).h_mean, abs=0.01)
+
+
 def test_the_other_criteria_need_no_retrained_model(run_search: Search) -> None:
     for path in Path("models/retrained").iterdir():
         path.unlink()
-    assert len(run_search(trials=1)) == 1
+    assert len(run_search(trials=1, criterion="accuracy")) == 1
+    assert len(run_search(trials=1, references={"original": {"knows": "data/split"}})) == 1
     with pytest.raises(InputError, match=r"no checkpoint models/retrained/0\.safetensors"):
         run_search(trials=1, criterion="closeness")
 

@@ -11,14 +11,24 @@ import torch
 from torch import nn
 
 from tests.architectures import enliven
-from tests.conftest import SHAPE, weights_of
+from tests.conftest import PARAMS, SHAPE, weights_of
 from unlearning.data.batches import ImageSplit, in_order
 from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import launch
 from unlearning.metrics.beside.cka import debiased_cka
 from unlearning.models.backbone import build
 from unlearning.params import Search
-from unlearning.selection import CRITERIA, NEED_RETRAINED, Judge, Reached, Scale, average, cheapest_of_the_best
+from unlearning.params_file import load_params
+from unlearning.selection import (
+    CRITERIA,
+    NEED_RETRAINED,
+    USE_RETRAINED,
+    Judge,
+    Reached,
+    Scale,
+    average,
+    cheapest_of_the_best,
+)
 
 ONE = Reached(forget_acc=4.0, retain_acc=95.0, validation_forget_acc=10.0, validation_retain_acc=80.0, cka=40.0)
 GOLD = Reached(forget_acc=0.0, retain_acc=99.0, validation_forget_acc=0.0, validation_retain_acc=86.0, cka=30.0)
@@ -29,6 +39,12 @@ def test_h_mean_is_the_harmonic_mean_of_five_scores() -> None:
     scores = [100 - 4, 95, 100 - 10, 80, 100 - 40]
     assert CRITERIA["h_mean"](ONE, SCALE) == pytest.approx(5 / sum(1 / score for score in scores))
     assert CRITERIA["h_mean"](ONE, Scale(None, 0.0)) == CRITERIA["h_mean"](ONE, SCALE)  # needs no retrained model
+
+
+@pytest.mark.parametrize(("idi", "score"), [(0.0, 100.0), (0.4, 60.0), (-0.4, 60.0), (3.0, 10.0)])
+def test_h_mean_has_a_sixth_score_where_idi_is_known(idi: float, score: float) -> None:
+    scores = [100 - 4, 95, 100 - 10, 80, 100 - 40, score]
+    assert CRITERIA["h_mean"](replace(ONE, idi=idi), SCALE) == pytest.approx(6 / sum(1 / each for each in scores))
 
 
 @pytest.mark.parametrize(
@@ -58,11 +74,13 @@ def test_accuracy_weighs_both_forget_accuracies() -> None:
 def test_every_criterion_of_the_parameters_is_there() -> None:
     annotation = Search.model_fields["criterion"].annotation
     assert set(annotation.__args__) == set(CRITERIA)
-    assert set(NEED_RETRAINED) < set(CRITERIA)
+    assert set(NEED_RETRAINED) < set(USE_RETRAINED) < set(CRITERIA)
 
 
 def test_the_average_is_of_each_number() -> None:
     assert average([ONE, GOLD]) == Reached(2.0, 97.0, 5.0, 83.0, 35.0)
+    assert average([replace(ONE, idi=0.5), replace(GOLD, idi=-0.1)]).idi == pytest.approx(0.2)
+    assert average([replace(ONE, idi=0.5), GOLD]).idi == 0.5  # of those that have one
 
 
 @pytest.fixture
@@ -108,6 +126,31 @@ def test_what_is_reached_is_measured_on_training_and_validation_images(
     features = [run("train", "forget", network)[0] for network in (model, other)]
     assert reached.cka == pytest.approx(debiased_cka(*features), abs=0.001)
     assert reached.cka < 99
+
+
+def test_idi_is_1_of_the_original_and_0_of_the_retrained_model_and_that_of_the_formula(
+    judge: Callable[..., Judge], model: nn.Module
+) -> None:
+    torch.manual_seed(1)
+    retrained, other = (enliven(build(SHAPE)).eval() for _ in range(2))
+    params = load_params(PARAMS)
+    scale = params.model_copy(update={"idi": params.idi.model_copy(update={"floor": 0.0000001})})
+    plain = judge(model)
+    first, gold = (plain.informed(one, one, scale).scope.original for one in (model, retrained))
+    if sum(map(sum, first.values())) < sum(map(sum, gold.values())):
+        model, retrained, first, gold = retrained, model, gold, first
+    informed = judge(model).informed(model, retrained, scale)
+    assert set(first) == set(gold) == {"layer2", "layer3", "layer4"}
+    assert informed.reached(model).idi == pytest.approx(1)
+    assert informed.reached(retrained).idi == pytest.approx(0)
+    own = plain.informed(other, other, scale).scope.original
+    above, whole = (sum(one[layer][0] - gold[layer][0] for layer in gold) for one in (own, first))
+    assert informed.reached(other).idi == pytest.approx(above / whole)
+    assert plain.reached(other).idi is None
+
+
+def test_idi_is_none_where_the_original_knows_no_more(judge: Callable[..., Judge], model: nn.Module) -> None:
+    assert judge(model).informed(model, model, load_params(PARAMS)).reached(model).idi is None
 
 
 def test_the_test_split_is_never_touched(judge: Callable[..., Judge], model: nn.Module) -> None:

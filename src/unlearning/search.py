@@ -35,7 +35,16 @@ from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
-from unlearning.selection import CRITERIA, NEED_RETRAINED, Judge, Reached, Scale, average, cheapest_of_the_best
+from unlearning.selection import (
+    CRITERIA,
+    NEED_RETRAINED,
+    USE_RETRAINED,
+    Judge,
+    Reached,
+    Scale,
+    average,
+    cheapest_of_the_best,
+)
 
 DATABASES = Path(".scratch/search")
 EVERY = "all"
@@ -112,12 +121,18 @@ def repetition_of(name: str, seed: int, precision: str, params: Params, manifest
     """Load what the runs of a seed start from and are set beside."""
     where, space = launch(precision), params.search
     start = load_checkpoint(checkpoint_path(params.methods[name].start, seed), manifest)
-    judge = Judge.of(start.model, manifest, where, space.max_samples)
-    retrained = None
-    if space.criterion in NEED_RETRAINED:
-        retrained = judge.reached(load_checkpoint(checkpoint_path("retrained", seed), manifest).model)
+    judge, retrained = Judge.of(start.model, manifest, where, space.max_samples), None
+    if uses_retrained(params):
+        gold = load_checkpoint(checkpoint_path("retrained", seed), manifest).model
+        judge = judge.informed(start.model, gold, params)
+        retrained = judge.reached(gold)
     fresh = start.builder(params.model.pretrained)
     return Repetition(seed, start, fresh, where, judge, Scale(retrained, space.forget_weight))
+
+
+def uses_retrained(params: Params) -> bool:
+    """Return whether the criterion sets runs beside the retrained model, of which there is one."""
+    return params.search.criterion in USE_RETRAINED and "retrained" in params.references
 
 
 def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
@@ -128,8 +143,10 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     seeds = seeds_tried(params)
     goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
     shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
+    if uses_retrained(params):
+        shared |= params.model_dump(include={"mutual_information", "idi"}) | {"layers": params.evaluate.layers}
     settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=searched)
-    models = [params.methods[name].start, *(["retrained"] if params.search.criterion in NEED_RETRAINED else [])]
+    models = [params.methods[name].start, *(["retrained"] if uses_retrained(params) else [])]
     checkpoints = [checkpoint_path(model, seed) for model in models for seed in seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
@@ -253,7 +270,7 @@ def _row(trial: optuna.trial.FrozenTrial, chosen: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"trial": trial.number, "chosen": "yes" if chosen else ""}
     row |= {key: _plain(value) for key, value in attributes["values"].items()}
     row |= {"score": f"{trial.value:.4f}", "runs": len(attributes["scores"]), "samples": attributes["samples"]}
-    return row | {key: f"{value:.6g}" for key, value in attributes["reached"].items()}
+    return row | {key: f"{value:.6g}" for key, value in attributes["reached"].items() if value is not None}
 
 
 def _plain(value: float | int) -> str:

@@ -1,8 +1,9 @@
 """What hyper-parameters are chosen by: a criterion a name, a function of what runs reached without the test split."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from statistics import mean, stdev
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +11,16 @@ from torch import nn
 
 from unlearning.data.batches import ImageSplit, in_order
 from unlearning.data.manifest import Manifest
-from unlearning.data.samples import kept_sample
+from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import Launch
 from unlearning.engine.validation import accuracy, eval_mode, validate
+from unlearning.evaluation.information import by_cross_fitting, informed_layers, too_few
+from unlearning.evaluation.shared import PENULTIMATE
 from unlearning.metrics.beside.cka import debiased_cka
 from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
-from unlearning.models.taps import penultimate
+from unlearning.metrics.beside.idi import Trials, Undefined, information_difference_index
+from unlearning.models.taps import penultimate, pooled, tapped
+from unlearning.params import MutualInformation, Params
 
 BATCH_SIZE = 512  # images
 
@@ -29,17 +34,19 @@ class Reached:
     validation_forget_acc: float
     validation_retain_acc: float
     cka: float  # debiased, of training images to forget, to the model before unlearning
+    idi: float | None = None  # no percent: 0 retrained, 1 original; None without a retrained model, or undefined
 
     @property
     def h_mean(self) -> float:
-        """The paper's H-Mean over the scores of Eq. 5 that need no retrained model, validation in the test's place."""
+        """The paper's H-Mean over the scores of Eq. 5 that there are, validation in the test's place."""
         accuracies = {
             "forget_acc": self.forget_acc,
             "retain_acc": self.retain_acc,
             "test_forget_acc": self.validation_forget_acc,
             "test_retain_acc": self.validation_retain_acc,
         }
-        return h_mean(normalised_scores({**accuracies, "cka": max(self.cka, 0.0)}))
+        idi = {} if self.idi is None else {"idi": self.idi}
+        return h_mean(normalised_scores({**accuracies, "cka": max(self.cka, 0.0), **idi}))
 
     def gap(self, retrained: "Reached") -> float:
         """Return the mean distance to the retrained model on validation images, in points."""
@@ -71,6 +78,20 @@ CRITERIA: dict[str, Criterion] = {
     "accuracy": lambda reached, scale: reached.kept(scale.forget_weight),
 }
 NEED_RETRAINED = ("closeness",)
+USE_RETRAINED = ("h_mean", *NEED_RETRAINED)  # where there is one
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What IDI is measured by and on, and what the original and the retrained model have there."""
+
+    critics: MutualInformation
+    layers: list[str]
+    positions: np.ndarray  # of training images, half of them to forget
+    labels: torch.Tensor  # of these, 1 = to forget
+    original: Trials
+    retrained: Trials
+    floor: float  # nats, of the denominator
 
 
 @dataclass(frozen=True)
@@ -84,6 +105,7 @@ class Judge:
     forget: np.ndarray  # positions of training images
     retain: np.ndarray
     before: torch.Tensor  # (n, d), penultimate features of `forget`
+    scope: Scope | None = None  # without it there is no IDI
 
     @classmethod
     def of(cls, model: nn.Module, manifest: Manifest, where: Launch, max_samples: int) -> "Judge":
@@ -91,35 +113,77 @@ class Judge:
         train, validation = (ImageSplit(manifest, split, where.device) for split in ("train", "validation"))
         parts = (manifest.select("train", "forget"), manifest.select("train", "retain"))
         forget, retain = (part[kept_sample(len(part), max_samples, seed=0)] for part in parts)
-        before = features(model, train, forget, where)
+        before = features(model, train, forget, where)[PENULTIMATE]
         return cls(manifest, where, train, validation, forget, retain, before)
+
+    def informed(self, original: nn.Module, retrained: nn.Module, params: Params) -> "Judge":
+        """Return the judge that measures IDI too, by the cross-fitted estimator in one deal of folds."""
+        critics, layers = params.mutual_information.model_copy(update={"trials": 1}), informed_layers(original, params)
+        positions = balanced_sample(self.forget, self.retain, len(self.forget) + len(self.retain), critics.seed)
+        labels = torch.from_numpy(np.isin(positions, self.forget)).long()
+        if not layers or too_few(labels):
+            return self
+        scope = Scope(critics, layers, positions, labels, {}, {}, params.idi.floor)
+        known = [self.information(model, scope) for model in (original, retrained)]
+        return replace(self, scope=replace(scope, original=known[0], retrained=known[1]))
 
     def reached(self, model: nn.Module) -> Reached:
         """Return what a model reached."""
-        after = features(model, self.train, self.forget, self.where)
+        after = features(model, self.train, self.forget, self.where)[PENULTIMATE]
         with eval_mode(model), self.where.autocast():
             return Reached(
                 forget_acc=accuracy(model, self.train, self.forget),
                 retain_acc=accuracy(model, self.train, self.retain),
                 **validate(model, self.validation, self.manifest),
                 cka=debiased_cka(self.before, after),
+                idi=None if self.scope is None else self.idi(model, self.scope),
             )
+
+    def idi(self, model: nn.Module, scope: Scope) -> float | None:
+        """Return IDI; None where the original knows no more than the retrained model, and it is not defined."""
+        try:
+            own = self.information(model, scope)
+            return information_difference_index(own, scope.original, scope.retrained, scope.floor).idi
+        except Undefined:
+            return None
+
+    def information(self, model: nn.Module, scope: Scope) -> Trials:
+        """Return {layer: I(Z; Y) in nats, one trial}."""
+        known = features(model, self.train, scope.positions, self.where, scope.layers)
+        return {
+            layer: [
+                estimate.held_out
+                for estimate in by_cross_fitting(
+                    model, layer, known[layer], scope.labels, scope.critics, self.where.device
+                )
+            ]
+            for layer in scope.layers
+        }
 
 
 @torch.no_grad()
-def features(model: nn.Module, images: ImageSplit, positions: np.ndarray, where: Launch) -> torch.Tensor:
-    """Return the penultimate features (n, d) of some images, float32 on the CPU, in eval mode."""
-    placed, rows = where.place(model), []
-    with eval_mode(placed), penultimate(placed) as last, where.autocast():
+def features(
+    model: nn.Module, images: ImageSplit, positions: np.ndarray, where: Launch, layers: Sequence[str] = ()
+) -> dict[str, torch.Tensor]:
+    """Return {layer: pooled features (n, d) of some images}, penultimate always; float32 on the CPU, in eval mode."""
+    placed = where.place(model)
+    rows: dict[str, list[torch.Tensor]] = {layer: [] for layer in (*layers, PENULTIMATE)}
+    with eval_mode(placed), tapped(placed, list(layers)) as taps, penultimate(placed) as last, where.autocast():
         for batch in images.batches(in_order(positions, BATCH_SIZE)):
             placed(batch.images)
-            rows.append(last[0].float().cpu())
-    return torch.cat(rows)
+            for layer in layers:
+                rows[layer].append(pooled(taps[layer]).float().cpu())
+            rows[PENULTIMATE].append(last[0].float().cpu())
+    return {layer: torch.cat(values) for layer, values in rows.items()}
 
 
 def average(outcomes: list[Reached]) -> Reached:
-    """Return the mean of each number."""
-    return Reached(**{field.name: mean(getattr(one, field.name) for one in outcomes) for field in fields(Reached)})
+    """Return the mean of each number, of those there are; None where there is none."""
+    means: dict[str, Any] = {}
+    for field in fields(Reached):
+        known = [value for value in (getattr(one, field.name) for one in outcomes) if value is not None]
+        means[field.name] = mean(known) if known else None
+    return Reached(**means)
 
 
 def cheapest_of_the_best(scores: list[list[float]], costs: list[float]) -> int:

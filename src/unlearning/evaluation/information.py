@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from unlearning.metrics.alone.cross_fitted import critic_views, cross_fitted_information, deal_folds
 from unlearning.metrics.alone.info_nce import info_nce_information
 from unlearning.metrics.alone.mutual_information import Estimate
-from unlearning.params import MutualInformation
+from unlearning.models.taps import check_layers, evaluation_layers
+from unlearning.params import MutualInformation, Params
 
 LEAST = 10  # images of each kind, forget and retain: with fewer a critic says nothing
 Measure = Callable[[nn.Module, str, Tensor, Tensor, MutualInformation, torch.device], list[Estimate]]
@@ -60,6 +61,18 @@ def measure_layers(
         layer: [vars(estimate) for estimate in measure(model, layer, values, labels, cfg, device)]
         for layer, values in features.items()
     }
+
+
+def measured_layers(model: nn.Module, params: Params) -> list[str]:
+    """Return the layers that are looked at, in depth order; raises InputError for one that is not there."""
+    return check_layers(model, params.evaluate.layers or evaluation_layers(model), "evaluate.layers")
+
+
+def informed_layers(model: nn.Module, params: Params) -> list[str]:
+    """Return the layers whose information is measured, which IDI sums over; raises InputError like the above."""
+    chosen = params.mutual_information.layers
+    layers = measured_layers(model, params)[-3:] if chosen is None else chosen
+    return check_layers(model, layers, "mutual_information.layers")
 
 
 def too_few(labels: Tensor) -> str | None:

@@ -15,7 +15,7 @@ from unlearning.engine.validation import validate
 from unlearning.evaluation.attacks import prototype_curves, target
 from unlearning.evaluation.batchnorm import after_recalibration
 from unlearning.evaluation.forward_pass import forward_pass
-from unlearning.evaluation.information import ESTIMATORS, measure_layers, too_few
+from unlearning.evaluation.information import ESTIMATORS, informed_layers, measure_layers, measured_layers, too_few
 from unlearning.evaluation.loss_barrier import predictors, retained_batches
 from unlearning.evaluation.numbers import (
     accuracies,
@@ -30,7 +30,6 @@ from unlearning.evaluation.retain_only import after_retain_only
 from unlearning.evaluation.shared import PENULTIMATE, Shared
 from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.metrics.alone.mutual_information import label_entropy
-from unlearning.models.taps import check_layers, evaluation_layers
 from unlearning.params import Params
 
 PARTS = 6  # of what is measured, one after the other
@@ -59,11 +58,8 @@ def measure(
     naming a layer that is not there, and what the measures raise.
     """
     cfg, critics, model = params.evaluate, params.mutual_information, subject.model
-    layers = check_layers(model, cfg.layers or evaluation_layers(model), "evaluate.layers")
-    measured = layers[-3:] if critics.layers is None else critics.layers
-    if not informed or manifest.forget_samples:
-        measured = []
-    measured = check_layers(model, measured, "mutual_information.layers")
+    layers = measured_layers(model, params)
+    measured = informed_layers(model, params) if informed and not manifest.forget_samples else []
 
     what = f"{subject}, on the"
     train, test = (ImageSplit(manifest, split, where.device, params.data.workers) for split in ("train", "test"))
