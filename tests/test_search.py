@@ -308,7 +308,7 @@ def test_a_score_of_0_is_a_score(run_search: Search, monkeypatch: pytest.MonkeyP
 def test_a_setting_that_diverges_is_worse_than_any_other(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes(monkeypatch, Diverged, Diverged)
     rows = run_search()
-    worst = CRITERIA["accuracy"](Reached(100, 0, 100, 0, 100), search.Scale(None, 10.0))
+    worst = CRITERIA["accuracy"](Reached(100, 0, 100, 0, 100), search.Scale(REACHED, None, 10.0))
     assert all(float(row["score"]) == DIVERGED < worst for row in rows)
 
 

@@ -32,19 +32,42 @@ from unlearning.selection import (
 
 ONE = Reached(forget_acc=4.0, retain_acc=95.0, validation_forget_acc=10.0, validation_retain_acc=80.0, cka=40.0)
 GOLD = Reached(forget_acc=0.0, retain_acc=99.0, validation_forget_acc=0.0, validation_retain_acc=86.0, cka=30.0)
-SCALE = Scale(GOLD, forget_weight=10.0)
+SCALE = Scale(replace(GOLD, validation_retain_acc=90.0), GOLD, forget_weight=10.0)
+ABLE = replace(ONE, forget_acc=0.5, validation_forget_acc=1.0, validation_retain_acc=82.0)
 
 
 def test_h_mean_is_the_harmonic_mean_of_five_scores() -> None:
-    scores = [100 - 4, 95, 100 - 10, 80, 100 - 40]
-    assert CRITERIA["h_mean"](ONE, SCALE) == pytest.approx(5 / sum(1 / score for score in scores))
-    assert CRITERIA["h_mean"](ONE, Scale(None, 0.0)) == CRITERIA["h_mean"](ONE, SCALE)  # needs no retrained model
+    scores = [100 - 0.5, 95, 100 - 1, 82, 100 - 40]
+    assert CRITERIA["h_mean"](ABLE, SCALE) == pytest.approx(5 / sum(1 / score for score in scores))
 
 
 @pytest.mark.parametrize(("idi", "score"), [(0.0, 100.0), (0.4, 60.0), (-0.4, 60.0), (3.0, 10.0)])
 def test_h_mean_has_a_sixth_score_where_idi_is_known(idi: float, score: float) -> None:
-    scores = [100 - 4, 95, 100 - 10, 80, 100 - 40, score]
-    assert CRITERIA["h_mean"](replace(ONE, idi=idi), SCALE) == pytest.approx(6 / sum(1 / each for each in scores))
+    scores = [100 - 0.5, 95, 100 - 1, 82, 100 - 40, score]
+    assert CRITERIA["h_mean"](replace(ABLE, idi=idi), SCALE) == pytest.approx(6 / sum(1 / each for each in scores))
+
+
+@pytest.mark.parametrize(
+    ("changes", "points"),
+    [
+        ({"forget_acc": 4.0}, 3.0),
+        ({"validation_forget_acc": 11.0}, 10.0),
+        ({"forget_acc": 4.0, "validation_forget_acc": 11.0}, 10.0),
+        ({"validation_retain_acc": 79.0}, 2.0),  # the retrained model has 86, five may be lost
+        ({"validation_retain_acc": 81.0}, 0.0),
+        ({"retain_acc": 10.0}, 0.0),
+    ],
+    ids=str,
+)
+def test_what_lies_beyond_the_bounds_costs_ten_points_each(changes: dict[str, float], points: float) -> None:
+    reached = replace(ABLE, **changes)
+    assert CRITERIA["h_mean"](reached, SCALE) == pytest.approx(reached.h_mean - 10 * points)
+
+
+def test_without_a_retrained_model_utility_is_the_originals() -> None:
+    assert CRITERIA["h_mean"](ABLE, Scale(SCALE.original, None, 10.0)) == pytest.approx(
+        ABLE.h_mean - 10 * 3
+    )  # 90 - 5 - 82
 
 
 @pytest.mark.parametrize(
@@ -52,7 +75,7 @@ def test_h_mean_has_a_sixth_score_where_idi_is_known(idi: float, score: float) -
     [("forget_acc", 100.0), ("validation_forget_acc", 100.0), ("cka", 100.0), ("retain_acc", 0.0)],
 )
 def test_h_mean_is_0_where_one_score_is(key: str, value: float) -> None:
-    assert CRITERIA["h_mean"](replace(ONE, **{key: value}), SCALE) == 0
+    assert replace(ONE, **{key: value}).h_mean == 0
 
 
 def test_a_cka_estimate_below_0_earns_no_more_than_0() -> None:
@@ -68,7 +91,7 @@ def test_closeness_is_the_mean_gap_on_validation_images_negated() -> None:
 
 def test_accuracy_weighs_both_forget_accuracies() -> None:
     assert CRITERIA["accuracy"](ONE, SCALE) == 80 - 10 * (4 + 10) / 2
-    assert CRITERIA["accuracy"](ONE, Scale(None, 1.0)) == 80 - 7
+    assert CRITERIA["accuracy"](ONE, Scale(GOLD, None, 1.0)) == 80 - 7
 
 
 def test_every_criterion_of_the_parameters_is_there() -> None:

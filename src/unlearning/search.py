@@ -127,7 +127,8 @@ def repetition_of(name: str, seed: int, precision: str, params: Params, manifest
         judge = judge.informed(start.model, gold, params)
         retrained = judge.reached(gold)
     fresh = start.builder(params.model.pretrained)
-    return Repetition(seed, start, fresh, where, judge, Scale(retrained, space.forget_weight))
+    scale = Scale(judge.reached(start.model), retrained, space.forget_weight)
+    return Repetition(seed, start, fresh, where, judge, scale)
 
 
 def uses_retrained(params: Params) -> bool:

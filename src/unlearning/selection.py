@@ -20,6 +20,7 @@ from unlearning.metrics.beside.cka import debiased_cka
 from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
 from unlearning.metrics.beside.idi import Trials, Undefined, information_difference_index
 from unlearning.models.taps import penultimate, pooled, tapped
+from unlearning.over_seeds import FORGETS, KEEPS
 from unlearning.params import MutualInformation, Params
 
 BATCH_SIZE = 512  # images
@@ -53,6 +54,14 @@ class Reached:
         forget = abs(self.validation_forget_acc - retrained.validation_forget_acc)
         return (forget + abs(self.validation_retain_acc - retrained.validation_retain_acc)) / 2
 
+    def beyond(self, utility: float) -> float:
+        """Return by how many points it misses the bounds that the table sets to who can be best.
+
+        utility: validation retain accuracy, percent, of the model that this one may fall below by `KEEPS` points.
+        """
+        remembered = max(self.forget_acc, self.validation_forget_acc) - FORGETS
+        return max(0.0, remembered) + max(0.0, utility - KEEPS - self.validation_retain_acc)
+
     def kept(self, forget_weight: float) -> float:
         """Return validation retain accuracy less `forget_weight` times the mean of both forget accuracies."""
         return self.validation_retain_acc - forget_weight * (self.forget_acc + self.validation_forget_acc) / 2
@@ -62,8 +71,19 @@ class Reached:
 class Scale:
     """What criteria ask for beside the run itself."""
 
-    retrained: Reached | None  # of the same seed; None where the criterion needs none
+    original: Reached  # of the same seed, as is the retrained model
+    retrained: Reached | None  # None where there is none, or the criterion needs none
     forget_weight: float
+
+
+def _h_mean(reached: Reached, scale: Scale) -> float:
+    """Return H-Mean; what lies beyond the bounds costs as `forget_weight` says.
+
+    Without bounds it can pay to keep a fourth of what is to be forgotten, or to lose a third of what is not: where all
+    scores but CKA's and IDI's are high, these two alone decide.
+    """
+    utility = (scale.retrained or scale.original).validation_retain_acc
+    return reached.h_mean - scale.forget_weight * reached.beyond(utility)
 
 
 def _closeness(reached: Reached, scale: Scale) -> float:
@@ -73,7 +93,7 @@ def _closeness(reached: Reached, scale: Scale) -> float:
 
 Criterion = Callable[[Reached, Scale], float]  # larger is better
 CRITERIA: dict[str, Criterion] = {
-    "h_mean": lambda reached, _: reached.h_mean,
+    "h_mean": _h_mean,
     "closeness": _closeness,
     "accuracy": lambda reached, scale: reached.kept(scale.forget_weight),
 }
