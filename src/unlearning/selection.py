@@ -137,10 +137,14 @@ class Judge:
         return cls(manifest, where, train, validation, forget, retain, before)
 
     def informed(self, original: nn.Module, retrained: nn.Module, params: Params) -> "Judge":
-        """Return the judge that measures IDI too, by the cross-fitted estimator in one deal of folds."""
+        """Return the judge that measures IDI too, by the cross-fitted estimator in one deal of folds.
+
+        On as many images as the table's IDI: on fewer it is another number, not only a noisier one.
+        """
         critics, layers = params.mutual_information.model_copy(update={"trials": 1}), informed_layers(original, params)
-        positions = balanced_sample(self.forget, self.retain, len(self.forget) + len(self.retain), critics.seed)
-        labels = torch.from_numpy(np.isin(positions, self.forget)).long()
+        forget, retain = self.manifest.select("train", "forget"), self.manifest.select("train", "retain")
+        positions = balanced_sample(forget, retain, critics.max_samples, critics.seed)
+        labels = torch.from_numpy(np.isin(positions, forget)).long()
         if not layers or too_few(labels):
             return self
         scope = Scope(critics, layers, positions, labels, {}, {}, params.idi.floor)
