@@ -97,7 +97,7 @@ def test_closeness_is_to_the_retrained_model_of_the_same_seed(
     scales = []
 
     def look(reached: Reached, scale: search.Scale) -> float:
-        scales.append(scale.retrained)
+        scales.append(scale.beside)
         return CRITERIA["closeness"](reached, scale)
 
     monkeypatch.setattr(search, "CRITERIA", {"closeness": look})
@@ -308,7 +308,7 @@ def test_a_score_of_0_is_a_score(run_search: Search, monkeypatch: pytest.MonkeyP
 def test_a_setting_that_diverges_is_worse_than_any_other(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes(monkeypatch, Diverged, Diverged)
     rows = run_search()
-    worst = CRITERIA["accuracy"](Reached(100, 0, 100, 0, 100), search.Scale(REACHED, None, 10.0))
+    worst = CRITERIA["accuracy"](Reached(100, 0, 100, 0, 100), search.Scale(REACHED, 10.0))
     assert all(float(row["score"]) == DIVERGED < worst for row in rows)
 
 

@@ -36,6 +36,7 @@ from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
 from unlearning.selection import (
+    COUNT_IDI,
     CRITERIA,
     NEED_RETRAINED,
     USE_RETRAINED,
@@ -121,19 +122,23 @@ def repetition_of(name: str, seed: int, precision: str, params: Params, manifest
     """Load what the runs of a seed start from and are set beside."""
     where, space = launch(precision), params.search
     start = load_checkpoint(checkpoint_path(params.methods[name].start, seed), manifest)
-    judge, retrained = Judge.of(start.model, manifest, where, space.max_samples), None
+    judge, beside = Judge.of(start.model, manifest, where, space.max_samples), start.model
     if uses_retrained(params):
-        gold = load_checkpoint(checkpoint_path("retrained", seed), manifest).model
-        judge = judge.informed(start.model, gold, params)
-        retrained = judge.reached(gold)
-    fresh = start.builder(params.model.pretrained)
-    scale = Scale(judge.reached(start.model), retrained, space.forget_weight)
-    return Repetition(seed, start, fresh, where, judge, scale)
+        beside = load_checkpoint(checkpoint_path("retrained", seed), manifest).model
+    scale = Scale(judge.reached(beside), space.forget_weight)
+    if counts_idi(params):
+        judge = judge.informed(start.model, beside, params)
+    return Repetition(seed, start, start.builder(params.model.pretrained), where, judge, scale)
 
 
 def uses_retrained(params: Params) -> bool:
     """Return whether the criterion sets runs beside the retrained model, of which there is one."""
     return params.search.criterion in USE_RETRAINED and "retrained" in params.references
+
+
+def counts_idi(params: Params) -> bool:
+    """Return whether IDI is part of the score."""
+    return params.search.criterion in COUNT_IDI and uses_retrained(params)
 
 
 def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
@@ -144,7 +149,7 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     seeds = seeds_tried(params)
     goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
     shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
-    if uses_retrained(params):
+    if counts_idi(params):
         shared |= params.model_dump(include={"mutual_information", "idi"}) | {"layers": params.evaluate.layers}
     settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=searched)
     models = [params.methods[name].start, *(["retrained"] if uses_retrained(params) else [])]

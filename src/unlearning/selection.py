@@ -14,7 +14,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.data.samples import balanced_sample, kept_sample
 from unlearning.engine.launch import Launch
 from unlearning.engine.validation import accuracy, eval_mode, validate
-from unlearning.evaluation.information import by_cross_fitting, informed_layers, too_few
+from unlearning.evaluation.information import informed_layers, measure_layers, too_few
 from unlearning.evaluation.shared import PENULTIMATE
 from unlearning.metrics.beside.cka import debiased_cka
 from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
@@ -71,8 +71,7 @@ class Reached:
 class Scale:
     """What criteria ask for beside the run itself."""
 
-    original: Reached  # of the same seed, as is the retrained model
-    retrained: Reached | None  # None where there is none, or the criterion needs none
+    beside: Reached  # the retrained model of the same seed, or the original where there is none or none is needed
     forget_weight: float
 
 
@@ -82,13 +81,11 @@ def _h_mean(reached: Reached, scale: Scale) -> float:
     Without bounds it can pay to keep a fourth of what is to be forgotten, or to lose a third of what is not: where all
     scores but CKA's and IDI's are high, these two alone decide.
     """
-    utility = (scale.retrained or scale.original).validation_retain_acc
-    return reached.h_mean - scale.forget_weight * reached.beyond(utility)
+    return reached.h_mean - scale.forget_weight * reached.beyond(scale.beside.validation_retain_acc)
 
 
 def _closeness(reached: Reached, scale: Scale) -> float:
-    assert scale.retrained is not None
-    return -reached.gap(scale.retrained)
+    return -reached.gap(scale.beside)
 
 
 Criterion = Callable[[Reached, Scale], float]  # larger is better
@@ -98,17 +95,25 @@ CRITERIA: dict[str, Criterion] = {
     "accuracy": lambda reached, scale: reached.kept(scale.forget_weight),
 }
 NEED_RETRAINED = ("closeness",)
-USE_RETRAINED = ("h_mean", *NEED_RETRAINED)  # where there is one
+COUNT_IDI = ("h_mean",)  # where there is a retrained model
+USE_RETRAINED = (*COUNT_IDI, *NEED_RETRAINED)
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What IDI is measured by and on, and what the original and the retrained model have there."""
+class Asked:
+    """Which layers IDI's critics look at, and on which images."""
 
     critics: MutualInformation
     layers: list[str]
     positions: np.ndarray  # of training images, half of them to forget
     labels: torch.Tensor  # of these, 1 = to forget
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What IDI is measured by, and what the original and the retrained model have there."""
+
+    asked: Asked
     original: Trials
     retrained: Trials
     floor: float  # nats, of the denominator
@@ -141,15 +146,16 @@ class Judge:
 
         On as many images as the table's IDI: on fewer it is another number, not only a noisier one.
         """
-        critics, layers = params.mutual_information.model_copy(update={"trials": 1}), informed_layers(original, params)
+        one_deal = {"estimator": "cross_fitted", "trials": 1}
+        critics, layers = params.mutual_information.model_copy(update=one_deal), informed_layers(original, params)
         forget, retain = self.manifest.select("train", "forget"), self.manifest.select("train", "retain")
         positions = balanced_sample(forget, retain, critics.max_samples, critics.seed)
         labels = torch.from_numpy(np.isin(positions, forget)).long()
         if not layers or too_few(labels):
             return self
-        scope = Scope(critics, layers, positions, labels, {}, {}, params.idi.floor)
-        known = [self.information(model, scope) for model in (original, retrained)]
-        return replace(self, scope=replace(scope, original=known[0], retrained=known[1]))
+        asked = Asked(critics, layers, positions, labels)
+        first, gold = self.information(original, asked), self.information(retrained, asked)
+        return replace(self, scope=Scope(asked, first, gold, params.idi.floor))
 
     def reached(self, model: nn.Module) -> Reached:
         """Return what a model reached."""
@@ -165,24 +171,18 @@ class Judge:
 
     def idi(self, model: nn.Module, scope: Scope) -> float | None:
         """Return IDI; None where the original knows no more than the retrained model, and it is not defined."""
+        own = self.information(model, scope.asked)
         try:
-            own = self.information(model, scope)
             return information_difference_index(own, scope.original, scope.retrained, scope.floor).idi
         except Undefined:
             return None
 
-    def information(self, model: nn.Module, scope: Scope) -> Trials:
-        """Return {layer: I(Z; Y) in nats, one trial}."""
-        known = features(model, self.train, scope.positions, self.where, scope.layers)
-        return {
-            layer: [
-                estimate.held_out
-                for estimate in by_cross_fitting(
-                    model, layer, known[layer], scope.labels, scope.critics, self.where.device
-                )
-            ]
-            for layer in scope.layers
-        }
+    def information(self, model: nn.Module, asked: Asked) -> Trials:
+        """Return {layer: I(Z; Y) in nats, one a trial}."""
+        known = features(model, self.train, asked.positions, self.where, asked.layers)
+        of_layers = {layer: known[layer] for layer in asked.layers}
+        measured = measure_layers(model, of_layers, asked.labels, asked.critics, self.where.device)
+        return {layer: [trial["held_out"] for trial in trials] for layer, trials in measured.items()}
 
 
 @torch.no_grad()
@@ -196,7 +196,7 @@ def features(
         for batch in images.batches(in_order(positions, BATCH_SIZE)):
             placed(batch.images)
             for layer in layers:
-                rows[layer].append(pooled(taps[layer]).float().cpu())
+                rows[layer].append(pooled(taps[layer].float()).cpu())  # as the table pools: in bf16 it is another mean
             rows[PENULTIMATE].append(last[0].float().cpu())
     return {layer: torch.cat(values) for layer, values in rows.items()}
 
