@@ -78,10 +78,11 @@ def test_trials_are_listed_and_the_chosen_can_be_copied(run_search: Search) -> N
     assert len(rows) == 2
     chosen = chosen_of(rows)
     assert float(chosen["score"]) == max(float(row["score"]) for row in rows)
+    assert float(chosen["score"]) == pytest.approx(reached_in(chosen).h_mean, abs=0.01)
     written = yaml.safe_load(Path("metrics/search/rl.yaml").read_text())
     assert written == {"rl": {"lr": float(chosen["lr"]), "epochs": int(chosen["epochs"])}}
     for row in rows:
-        assert float(row["score"]) == pytest.approx(reached_in(row).h_mean, abs=0.01)
+        assert float(row["score"]) <= reached_in(row).h_mean + 0.01  # less what lies beyond the bounds
         assert int(row["runs"]) == 1
         assert int(row["samples"]) > 0
 

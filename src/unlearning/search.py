@@ -2,7 +2,8 @@
 
 Several names, or `all` (controls left out), are searched one after the other. Every method gets the same budget and
 ranges (block `search` of params.yaml) for its learning rate and epochs, and its file may name further parameters:
-`SEARCH = {"lambda_cu": (0.5, 4.0)}`, floats on a logarithmic scale, or whole numbers. Run s of a setting starts from
+`SEARCH = {"lambda_cu": (0.5, 4.0)}`, floats on a logarithmic scale, or whole numbers. The values in use come first,
+then their neighbours, then what a sampler makes of those (search_space.py). Run s of a setting starts from
 the checkpoint of seed s. Settings are judged by `search.criterion` (selection.py); where several are within the noise
 of the seeds, the cheapest is taken. Trials lie in an SQLite file per method, so an interrupted search goes on where it
 was, and several can run at once.
@@ -34,6 +35,7 @@ from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_check
 from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
+from unlearning.search_space import Values, ranges, star, suggest
 from unlearning.seeds import derive_seed
 from unlearning.selection import (
     COUNT_IDI,
@@ -51,7 +53,6 @@ DATABASES = Path(".scratch/search")
 EVERY = "all"
 RESULTS = Path("metrics/search")
 DIVERGED = -10_000.0  # score of a run whose loss stopped being finite: below every other
-Values = dict[str, float | int]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def search_all(names: list[str]) -> Iterator[str]:
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
     """Run the trials that are missing; returns the chosen values as lines for params.yaml."""
     study, space = open_study(name, params, config), params.search
+    bounds = ranges(name, config, space)
     repetitions = [
         repetition_of(name, seed, precision, params, manifest)
         for seed in seeds_tried(params)
@@ -102,7 +104,7 @@ def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str
     ]
 
     def objective(trial: optuna.Trial) -> float:
-        values = suggest(trial, name, params)
+        values = suggest(trial, bounds)
         scores, outcomes, samples = run_setting(name, config, values, repetitions, params, best_first(study))
         for key, value in {"values": values, "scores": scores, "samples": samples}.items():
             trial.set_user_attr(key, value)
@@ -158,11 +160,9 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
-    if not study.trials:  # the values in use come first: the search never ends below them
-        space = params.search
-        in_use: Values = {"lr": min(max(config.lr, space.lr_min), space.lr_max)}
-        in_use["epochs"] = min(config.epochs, space.epochs_max)
-        study.enqueue_trial(in_use | {key: getattr(config, key) for key in method_search(name)})
+    if not study.trials:
+        for setting in star(config, ranges(name, config, params.search))[: params.search.trials]:
+            study.enqueue_trial(setting)
     return study
 
 
@@ -175,23 +175,6 @@ def outside_prints(name: str, config: Recipe, params: Params) -> list[Fingerprin
     sources = outside_of(params, {name: folder} if folder else {})[reader]
     (prints,) = prints_now({reader: sources}, prints_before(), params.inputs).values()
     return prints
-
-
-def suggest(trial: optuna.Trial, name: str, params: Params) -> Values:
-    """Return the values to try: lr and epochs by the block `search`, and what the method's file names; two digits."""
-    space = params.search
-    ranges: dict[str, tuple[float, float] | tuple[int, int]] = {
-        "lr": (space.lr_min, space.lr_max),
-        "epochs": (1, space.epochs_max),
-        **method_search(name),
-    }
-    values: Values = {}
-    for key, (low, high) in ranges.items():
-        if isinstance(low, int) and isinstance(high, int):
-            values[key] = trial.suggest_int(key, low, high)
-        else:
-            values[key] = float(f"{trial.suggest_float(key, low, high, log=True):.2g}")
-    return values
 
 
 def run_setting(
