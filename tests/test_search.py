@@ -192,7 +192,9 @@ def test_an_interrupted_search_goes_on(run_search: Search, monkeypatch: pytest.M
         run_search()
     monkeypatch.setattr(search, "run_once", whole)
     rows = run_search()
-    assert [row["trial"] for row in rows] == ["0", "2"]  # trial 1 was interrupted
+    assert [(row["lr"], row["epochs"]) for row in rows] == [("0.02", "1"), ("0.0067", "1")]
+    (lr, epochs) = (run_search(trials=4)[-1][key] for key in ("lr", "epochs"))
+    assert (lr, epochs) == ("0.06", "1")  # that trial was interrupted, and comes after the others
 
 
 def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(

@@ -160,8 +160,10 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
-    if not study.trials:
-        for setting in star(config, ranges(name, config, params.search))[: params.search.trials]:
+    there = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]  # such as by Ctrl-C
+    known = [trial.params or trial.system_attrs.get("fixed_params") for trial in there]
+    for setting in star(config, ranges(name, config, params.search)):
+        if setting not in known:
             study.enqueue_trial(setting)
     return study
 
