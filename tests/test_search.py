@@ -72,7 +72,14 @@ def reached_in(row: dict[str, str]) -> Reached:
     return Reached(**{key: float(row[key]) for key in Reached.__dataclass_fields__ if row.get(key)})
 
 
-def test_trials_are_listed_and_the_chosen_can_be_copied(run_search: Search) -> None:
+def test_trials_are_listed_and_the_chosen_can_be_copied(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    utility: list[float] = []
+
+    def look(reached: Reached, scale: search.Scale) -> float:
+        utility.append(scale.beside.validation_retain_acc)
+        return CRITERIA["h_mean"](reached, scale)
+
+    monkeypatch.setattr(search, "CRITERIA", {"h_mean": look})
     rows = run_search()
     assert [(row["lr"], row["epochs"]) for row in rows][0] == ("0.02", "1")  # the values in use come first
     assert len(rows) == 2
@@ -82,7 +89,8 @@ def test_trials_are_listed_and_the_chosen_can_be_copied(run_search: Search) -> N
     written = yaml.safe_load(Path("metrics/search/rl.yaml").read_text())
     assert written == {"rl": {"lr": float(chosen["lr"]), "epochs": int(chosen["epochs"])}}
     for row in rows:
-        assert float(row["score"]) <= reached_in(row).h_mean + 0.01  # less what lies beyond the bounds
+        reached = reached_in(row)
+        assert float(row["score"]) == pytest.approx(reached.h_mean - 10 * reached.beyond(utility[0]), abs=0.01)
         assert int(row["runs"]) == 1
         assert int(row["samples"]) > 0
 

@@ -30,12 +30,12 @@ from unlearning.engine.run import Run
 from unlearning.errors import Diverged, InputError
 from unlearning.files import write_atomically
 from unlearning.inputs import Fingerprint, outside_of, prints_before, prints_now
-from unlearning.methods import method_config, method_program, method_search
+from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
-from unlearning.search_space import Values, ranges, star, suggest
+from unlearning.search_space import Ranges, Values, ranges, star, suggest
 from unlearning.seeds import derive_seed
 from unlearning.selection import (
     COUNT_IDI,
@@ -95,8 +95,8 @@ def search_all(names: list[str]) -> Iterator[str]:
 
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
     """Run the trials that are missing; returns the chosen values as lines for params.yaml."""
-    study, space = open_study(name, params, config), params.search
-    bounds = ranges(name, config, space)
+    space, bounds = params.search, ranges(name, config, params.search)
+    study = open_study(name, params, config, bounds)
     repetitions = [
         repetition_of(name, seed, precision, params, manifest)
         for seed in seeds_tried(params)
@@ -143,17 +143,16 @@ def counts_idi(params: Params) -> bool:
     return params.search.criterion in COUNT_IDI and uses_retrained(params)
 
 
-def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
+def open_study(name: str, params: Params, config: Recipe, bounds: Ranges) -> optuna.Study:
     """Return the study of exactly this method, settings, starts and code, with the trials it already has."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     DATABASES.mkdir(parents=True, exist_ok=True)
-    searched = {"lr", "epochs", *method_search(name)}
     seeds = seeds_tried(params)
     goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
     shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
     if counts_idi(params):
         shared |= params.model_dump(include={"mutual_information", "idi"}) | {"layers": params.evaluate.layers}
-    settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=searched)
+    settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=set(bounds))
     models = [params.methods[name].start, *(["retrained"] if uses_retrained(params) else [])]
     checkpoints = [checkpoint_path(model, seed) for model in models for seed in seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
@@ -162,7 +161,7 @@ def open_study(name: str, params: Params, config: Recipe) -> optuna.Study:
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
     there = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]  # such as by Ctrl-C
     known = [trial.params or trial.system_attrs.get("fixed_params") for trial in there]
-    for setting in star(config, ranges(name, config, params.search)):
+    for setting in star(config, bounds):
         if setting not in known:
             study.enqueue_trial(setting)
     return study
