@@ -1,6 +1,11 @@
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from tests.figures.edges import nothing_touches_the_edge
@@ -14,6 +19,7 @@ from unlearning.figures.tradeoff import (
     _overlap,
     draw_tradeoff,
     kinds_of,
+    logarithmic,
     points,
 )
 from unlearning.over_seeds import Summary
@@ -47,6 +53,25 @@ def test_a_gap_of_0_has_a_place_on_the_logarithmic_axis() -> None:
 def test_what_forgets_and_keeps_utility_is_told_from_what_does_not() -> None:
     kinds = kinds_of(models_of())
     assert (kinds["good"], kinds["known"], kinds[CONTROLS[0]], kinds[ANOTHER]) == (KEEPS, FAILS, CONTROL, REFERENCE)
+
+
+@pytest.mark.parametrize("gaps", [(0.1, 90.0), (1.4, 24.7), (2.0, 3.0)])
+def test_the_numbers_below_the_axis_are_plain_and_do_not_cover_each_other(gaps: tuple[float, float]) -> None:
+    figure = Figure(figsize=(6.4, 4.6))
+    axes = figure.subplots()
+    axes.scatter(gaps, (1.0, 1.0))
+    logarithmic(axes, 1.6 * max(gaps))
+    figure.draw_without_rendering()
+    shown = [one for one in axes.get_xticklabels(which="both") if one.get_text() and _within(axes, one)]
+    assert shown
+    assert all(re.fullmatch(r"\d+(\.\d+)?", one.get_text()) for one in shown)
+    boxes = sorted((one.get_window_extent() for one in shown), key=lambda box: box.x0)
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def _within(axes: Axes, label: Text) -> bool:
+    left, right = axes.get_xlim()
+    return left <= label.get_position()[0] <= right
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from unlearning.figures.style import BLACK, BLUE, GREY, VERMILION, plain, save, save_text
 from unlearning.over_seeds import Summary, able_methods
@@ -19,6 +20,7 @@ WIDTH, HEIGHT = 6.4, 4.6  # inches
 FONT = 7  # points, of the names
 LEAST = 0.1  # points: a gap is drawn as no less, as its axis is logarithmic
 ROOM = 1.6  # times the largest gap, where the axis ends: room for a name
+ABOVE = 20.0  # points of H-Mean over the highest, where its axis ends: room for a name
 NO_GAP = "Without a retrained model there is no distance to it."
 SIDES = [(1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]  # where a name stands, the best first
 
@@ -65,16 +67,23 @@ def draw_tradeoff(models: Mapping[str, Summary], path: Path) -> None:
     if "retrained" in models and "h_mean" in models["retrained"].metrics:
         level = models["retrained"].metrics["h_mean"]
         axes.axhline(level, color=BLACK, linestyle="--", linewidth=0.8, zorder=1, label="H-Mean of retrained, gap 0")
-    axes.set_xscale("log")
-    axes.set_xlim(right=ROOM * max(point.gap for point in drawn))
-    axes.set_ylim(-9, 104)
+    logarithmic(axes, ROOM * max(point.gap for point in drawn))
+    axes.set_ylim(-9, min(104, ABOVE + max(point.h_mean + point.h_mean_std for point in drawn)))
     axes.set_xlabel("gap to the retrained model: mean distance over accuracies and attacks, points (log)", fontsize=8)
     axes.set_ylabel("H-Mean (paper Eq. 5)", fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     figure.legend(loc="outside upper center", ncols=2, fontsize=FONT, frameon=False)
     _name(figure, axes, drawn)
     save(figure, path)
+
+
+def logarithmic(axes: Axes, right: float) -> None:
+    """Make the x axis logarithmic up to `right`, with plain numbers at 1, 2 and 5 of each power of ten."""
+    axes.set_xscale("log")
+    axes.set_xlim(right=right)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def points(models: Mapping[str, Summary]) -> list[Point]:
