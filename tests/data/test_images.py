@@ -6,10 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from unlearning.data.images import evaluation_view, fit, read_all, read_image, stored
+from unlearning.data.images import evaluation_view, fit, read_all, stored
+from unlearning.data.reading import BadImage, Rules, read_image
 from unlearning.errors import InputError
 
 WriteImage = Callable[..., Path]
+FULL_RANGE = Rules((0, 65535))
 COLOURS = np.array([[[250, 10, 20], [0, 200, 100]], [[30, 30, 240], [128, 128, 128]]], dtype=np.uint8)
 
 
@@ -28,7 +30,7 @@ def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     values = np.array([[0, 255, 256], [257, 32768, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "x.png")
-    assert read_image(tmp_path / "x.png").tolist() == [[[0, 0, 1], [1, 128, 255]]] * 3
+    assert read_image(tmp_path / "x.png", FULL_RANGE).tolist() == [[[0, 1, 1], [1, 128, 255]]] * 3
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA"])
@@ -50,7 +52,7 @@ def test_lossless_formats_are_read_exactly(tmp_path: Path, suffix: str) -> None:
 def test_sixteen_bits_are_scaled_in_every_format_that_has_them(tmp_path: Path, suffix: str) -> None:
     values = np.array([[0, 256, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / f"x.{suffix}")
-    assert read_image(tmp_path / f"x.{suffix}").tolist() == [[[0, 1, 255]]] * 3
+    assert read_image(tmp_path / f"x.{suffix}", FULL_RANGE).tolist() == [[[0, 1, 255]]] * 3
 
 
 @pytest.mark.parametrize("suffix", ["gif", "tif"])
@@ -160,9 +162,12 @@ def test_reading_all_keeps_the_order(tmp_path: Path, write_image: WriteImage) ->
 def test_one_unreadable_image_is_named(tmp_path: Path, write_image: WriteImage, unreadable: bytes) -> None:
     paths = [write_image(tmp_path / f"{i}.png") for i in range(3)]
     paths[1].write_bytes(unreadable)
+    with pytest.raises(BadImage) as alone:
+        read_image(paths[1])
     with pytest.raises(InputError) as caught:
         read_all(paths, 8)
-    assert str(caught.value) == f"cannot read the image {paths[1]}; repair or remove it"
+    reason = str(alone.value)
+    assert str(caught.value) == f"cannot read the image {paths[1]} ({reason}); repair or remove it"
 
 
 @pytest.mark.parametrize("broken", [[0, 1], [2, 3, 5], [0, 1, 2, 3, 4, 5]])
@@ -174,9 +179,10 @@ def test_the_first_of_several_unreadable_images_is_named_with_how_many_more(
         paths[number].write_bytes(b"")
     with pytest.raises(InputError) as caught:
         read_all(paths, 8)
-    assert f"cannot read the image {paths[broken[0]]} and {len(broken) - 1} more;" in str(caught.value)
+    assert str(caught.value).startswith(f"cannot read the image {paths[broken[0]]} (")
+    assert str(caught.value).endswith(f") and {len(broken) - 1} more; repair or remove it")
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path, write_image: WriteImage) -> None:
-    with pytest.raises(InputError, match=r"cannot read the image .*gone\.png;"):
+    with pytest.raises(InputError, match=r"cannot read the image .*gone\.png \(No such file or directory\);"):
         read_all([write_image(tmp_path / "a.png"), tmp_path / "gone.png"], 8)

@@ -12,8 +12,9 @@ import yaml
 
 from tests.conftest import PARAMS, changed
 from unlearning import inputs
+from unlearning.data.stamps import By
 from unlearning.errors import InputError
-from unlearning.inputs import INPUTS, By, Fingerprint, file_print, folder_print
+from unlearning.inputs import INPUTS, Fingerprint, file_print, folder_print
 
 VALUES = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
 BOTH = pytest.mark.parametrize("by", ["times", "content"])
