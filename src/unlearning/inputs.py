@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.data.stamps import By, stamp_files
+from unlearning.data.text_lists import refuse_no_list
 from unlearning.errors import InputError
 from unlearning.files import sha256_of
 from unlearning.params import Forget, Model, Params, Reference
@@ -30,7 +31,7 @@ class Outside:
     key: str  # of params.yaml, for messages
     path: Path  # as the stage opens it
     folder: bool = False
-    small: bool = False  # its content is read whatever `inputs` says
+    small: bool = False  # a list, whose content is read whatever `inputs` says
 
     @property
     def exists(self) -> bool:
@@ -40,6 +41,8 @@ class Outside:
         """Return what tells this content from another; raises InputError, naming the key, when it cannot be read."""
         refuse_missing(self)
         try:
+            if self.small:
+                refuse_no_list(self.path, self.key)
             look = folder_print if self.folder else file_print
             looked = look(self.path, "content" if self.small else by)
         except OSError as error:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from unlearning.data.augment import ASPECT, apply, draw
 from unlearning.data.images import evaluation_view, fit
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
-from unlearning.data.reading import BadImage, known_of, read_image, rules_of
+from unlearning.data.reading import AnotherFile, BadImage, known_of, read_image, rules_of
 from unlearning.data.stamps import load_stamps
 from unlearning.errors import InputError
 from unlearning.files import write_atomically
@@ -187,6 +187,11 @@ class _Files(Dataset[Tensor]):
         path = self.root / self.ids[position]
         try:
             image = read_image(path, self.rules, known_of(self.stamps, self.told_by, position))
+        except AnotherFile as error:
+            raise InputError(
+                f"the image {path} is not the one that the split was made of ({error}); put that back, or run "
+                "`dvc repro` (without `inputs: kept`)"
+            ) from None
         except BadImage as error:
             raise InputError(f"cannot read the image {path} ({error}); repair it and run again") from None
         if self.grey:  # surrogate images in colour for a model of grey ones

@@ -121,7 +121,7 @@ def _why_no_file(entry: os.DirEntry[str]) -> str:
             return ""
     except OSError as error:
         return "a link that leads in a circle" if error.errno == errno.ELOOP else error.strerror or str(error)
-    if entry.is_symlink():
+    if entry.is_symlink() and not Path(entry.path).exists():
         return "a link that leads nowhere"
     return "it is no regular file" if is_image(Path(entry.name)) else ""
 

@@ -33,6 +33,10 @@ class BadImage(ValueError):
     """A file that gives no picture; the message is the reason, in one line and without the path."""
 
 
+class AnotherFile(BadImage):
+    """A file that is not the one that the stage `split` saw."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """How the images of one set are read."""
@@ -67,7 +71,8 @@ def read_image(path: Path, rules: Rules = NO_RULES, known: Known | None = None) 
     """Return an image file as uint8 (3, H, W): upright, on white, grey images with three equal channels.
 
     Of several frames or pages it is the first. known: of the file that it has to be. Raises BadImage when the file is
-    missing, damaged, too large or another, or has more than 8 bits a channel where the range of values is not known.
+    missing, damaged or too large, or has more than 8 bits a channel where the range of values is not known, and
+    AnotherFile, which is one, when it is not the one known.
     """
     with _opened(path, rules, known) as (file, source):
         deep = deep_image(file, source)
@@ -146,7 +151,7 @@ def _as_known(path: Path, known: Known | None) -> Path | bytes:
     content = path.read_bytes() if known.by == "content" else None
     seen = stamp_of_times(path.stat()) if content is None else stamp_of_content(content)
     if seen != known.stamp:
-        raise BadImage(f"its {WHAT[known.by]} is another than when the split was made: run `dvc repro`")
+        raise AnotherFile(f"it has another {WHAT[known.by]}")
     return path if content is None else content
 
 

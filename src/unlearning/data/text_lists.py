@@ -24,7 +24,8 @@ def lines_of(path: Path, key: str) -> list[str]:
     list can be, or is no text.
     """
     try:
-        content = _content(path, key)
+        refuse_no_list(path, key)
+        content = path.read_bytes()
         encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
         lines = content.decode(encoding).splitlines()
     except OSError as error:
@@ -40,7 +41,8 @@ def lines_of(path: Path, key: str) -> list[str]:
     return lines
 
 
-def _content(path: Path, key: str) -> bytes:
+def refuse_no_list(path: Path, key: str) -> None:
+    """Raise InputError for what is no regular file, or longer than a list can be; OSError for what is not there."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{key}: {path} is no regular file; give a text file with one name a line")
@@ -49,4 +51,3 @@ def _content(path: Path, key: str) -> bytes:
             f"{key}: {path} has {status.st_size / 1e6:.0f} MB, where {MOST_BYTES / 1e6:.0f} MB are the most that a "
             "list has; is it the right file?"
         )
-    return path.read_bytes()
