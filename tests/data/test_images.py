@@ -91,7 +91,7 @@ def test_a_photograph_taken_sideways_is_turned_upright(tmp_path: Path, suffix: s
     assert image[:, 18:30].max() < 15
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (8, 24), (31, 9), (100, 64), (1, 1), (3, 200)])
+@pytest.mark.parametrize("shape", [(8, 8), (8, 24), (31, 9), (100, 64), (1, 1), (3, 200), (1, 60_000), (60_000, 1)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_any_size_fit(shape: tuple[int, int], channels: int) -> None:
     image = torch.full((channels, *shape), 77, dtype=torch.uint8)
@@ -141,6 +141,18 @@ def test_evaluation_without_a_size_before_the_crop_is_fit() -> None:
 def test_what_is_stored_gives_the_same_evaluation_view(resize: list[int]) -> None:
     image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(evaluation_view(stored(image, 8, resize), 8, resize), evaluation_view(image, 8, resize))
+
+
+def test_the_middle_of_a_very_long_image_is_kept_and_little_memory_used(
+    write_image: WriteImage, tmp_path: Path
+) -> None:
+    image = torch.zeros(3, 1, 2_000_000, dtype=torch.uint8)  # scaled whole to 224 px it would have 300 GB
+    image[..., 999_990:1_000_010] = 200
+    fitted = fit(image, 224)
+    assert fitted.shape == (3, 224, 224)
+    assert fitted.eq(200).all()
+    long = write_image(tmp_path / "long.png", (5000, 1))
+    assert read_all([long], 8, [12]).shape == (1, 3, 12, 12)
 
 
 def test_scaling_down_does_not_alias() -> None:

@@ -29,8 +29,6 @@ FORGET = Path("data/forget.json")
 Part = Literal["all", "forget", "retain"]
 SPLITS = ("train", "validation", "test")
 UNWRITTEN = ("splits", "forget_classes", "forget_samples", "held_back", "view_of")  # fields that the first file lacks
-
-
 WHERE_KNOWN = ("value_range", "told_by")  # fields that the first file lacks where they are None
 
 
@@ -60,7 +58,7 @@ class Manifest:
     eval_resize: list[int] = field(default_factory=list)  # px: size before the central crop in evaluation
     erased_before: list[int] = field(default_factory=list)  # classes of earlier requests, which the original lacks
     value_range: list[float] | None = None  # black and white of images of more than 8 bits; None = there are none
-    told_by: Literal["times", "content"] | None = None  # streamed files from others; None = not
+    told_by: Literal["times", "content"] | None = None  # how streamed files are compared; None = not
     forget_samples: tuple[int, ...] = ()  # positions in the training split; where there are some, no class is forgotten
     held_back: tuple[int, ...] = ()  # positions in the training split that are not selected, for a while
     view_of: str | None = None  # hash of the manifest that this one shows a part of
