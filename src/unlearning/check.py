@@ -11,11 +11,10 @@ from pathlib import Path
 
 import timm
 import torch
-from PIL import Image
 from torch import nn
 
-from unlearning.data.images import BROKEN
 from unlearning.data.manifest import load_samples
+from unlearning.data.reading import BadImage, Rules, size_of
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
 from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.inputs import outside_of, refuse_missing
@@ -122,9 +121,8 @@ def _refuse_ids_above(forget: Forget, count: int) -> None:
 def _warn_of_lost_photos(data: Data, source: Source) -> None:
     for path in (source.train.paths or [])[:1]:
         try:
-            with Image.open(path) as image:  # reads the header alone
-                side = min(image.size)
-        except BROKEN:
+            side = min(size_of(path, Rules(max_pixels=data.max_pixels)))
+        except BadImage:
             return  # the stage `split` names all files of this kind
         if data.image_size < SMALL and side >= PHOTO:
             print(

@@ -19,7 +19,7 @@ SPLIT_INPUTS = "data/inputs/split.json"
 CHOICE = ("data", "forget")  # the parameters of the stage `split`
 # Keys of `data` that make no other split. A folder that is read is in SPLIT_INPUTS, with its path. Images streamed
 # instead of held are the same images; the hash of their split is another one, which FORGET holds once `split` has run.
-HOW_IT_IS_READ = ("root", "resident_gb", "workers")
+HOW_IT_IS_READ = ("root", "max_pixels", "resident_gb", "workers")
 
 
 def remove_results_of_another_split() -> list[Path]:

@@ -55,6 +55,8 @@ class Data(Block):
     eval_resize: Annotated[list[Annotated[int, Field(le=4096)]], Field(max_length=2)]
     mean: list[float] | None
     std: list[Positive] | None
+    value_range: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    max_pixels: Count
     resident_gb: NonNegative
     workers: Annotated[int, Field(ge=0, le=256)]
 
@@ -64,6 +66,13 @@ class Data(Block):
         if any(side < block.data.get("image_size", 0) for side in sides):
             raise ValueError("each side should be at least image_size, which is cut out of its middle")
         return sides
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_is_below_white(cls, values: list[float] | None) -> list[float] | None:
+        if values is not None and values[0] >= values[1]:
+            raise ValueError("this is the value of black and then that of white; the first should be the lower")
+        return values
 
     @field_validator("mean", "std")
     @classmethod
