@@ -16,13 +16,12 @@ against relearning (arXiv 2505.22310), matching domains by MMD (Long et al. 2015
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.bounds import ForwardBatch, Shares, Temperature, Temperatures, Weight, Weights
 from unlearning.data.batches import Batch
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
@@ -32,18 +31,18 @@ from unlearning.losses.mmd import mmd
 from unlearning.methods.families.points import Points, sides
 from unlearning.models.supervision import SupervisedNetwork, forward_pair
 from unlearning.models.taps import stage_of_each, stages
-from unlearning.params import NonNegative, Positive, Probability, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
-    shares: Annotated[list[Probability], Field(min_length=2)]  # a, of fresh weights: of each stage, then of the head
-    lambda_ce: NonNegative
-    lambda_kd: NonNegative
-    temperature: Positive
-    lambda_mmd: NonNegative
-    taus: Annotated[list[Positive], Field(min_length=1)]  # of the kernel
-    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, of the match at the end of each stage
-    forget_batch_size: Times  # forget images beside each retain batch
+    shares: Shares  # a, of fresh weights: of each stage, then of the head
+    lambda_ce: Weight
+    lambda_kd: Weight
+    temperature: Temperature
+    lambda_mmd: Weight
+    taus: Temperatures  # of the kernel
+    layer_weights: Weights  # w, of the match at the end of each stage
+    forget_batch_size: ForwardBatch  # forget images beside each retain batch
 
 
 SEARCH = {"lambda_mmd": (0.5, 8.0)}

@@ -10,21 +10,21 @@ freely.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.bounds import Images, Portion
 from unlearning.data.batches import in_order
 from unlearning.engine.run import Run
 from unlearning.engine.validation import eval_mode
 from unlearning.errors import InputError
 from unlearning.methods.families.pseudo_labels import towards_pseudo_labels
 from unlearning.models.backbone import freeze_batchnorm
-from unlearning.params import Count, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 from unlearning.seeds import generator
 
 Layer = nn.Conv2d | nn.Linear
@@ -33,8 +33,8 @@ BASIS_BATCH = 32  # images whose patches are in memory at once
 
 
 class Config(UnlearnRecipe):
-    basis_samples: Count  # retain images
-    energy: Annotated[float, Field(gt=0, le=1)]  # share of the squared singular values that the basis keeps
+    basis_samples: Images  # retain images
+    energy: Portion  # share of the squared singular values that the basis keeps
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
