@@ -101,6 +101,7 @@ Dimensions = Annotated[int, Within(1, 65_536, "dimensions; no network has wider 
 Neighbours = Annotated[int, Within(1, 10_000, "neighbours; more say nothing of the nearest")]
 Pictures = Annotated[int, Within(1, 100, "pictures beside each other; a figure has no room for more")]
 Pixels = Annotated[int, Within(4, 4096, "px; smaller images show nothing, larger ones fit into no network")]
+ClassId = Annotated[int, Within(-100_000, 100_000, "a place in the list of classes, counted from 0")]
 Seed = Annotated[int, Within(-(2**63), 2**63 - 1, "any whole number of 64 bits")]
 
 # ---- how much --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from unlearning.bounds import (
     BatchSize,
     Classes,
+    ClassId,
     Decay,
     Dimensions,
     Epochs,
@@ -46,6 +47,7 @@ from unlearning.bounds import (
     Within,
     Word,
 )  # fmt: skip
+from unlearning.counts import Counts
 from unlearning.errors import did_you_mean
 
 Scalar = bool | int | float | str | None
@@ -55,6 +57,12 @@ class Block(BaseModel):
     """A block of params.yaml: every key required, unknown keys and wrong types refused, values immutable."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Budget(Block):
+    steps: Annotated[int, Within(1, 10**12, "optimiser steps")]
+    memory_gb: Annotated[float, Within(0.0, 1e6, "GB; no machines have more", above=True)]
+    disk_gb: Annotated[float, Within(0.0, 1e6, "GB; no machines have more", above=True)]
 
 
 class Data(Block):
@@ -92,7 +100,7 @@ class Data(Block):
         return values
 
 
-ClassNames = Annotated[list[int | Name], Field(max_length=100_000)]
+ClassNames = Annotated[list[ClassId | Name], Field(max_length=100_000)]
 READ_A_FILE = ("file", "samples")  # scenarios of `forget`
 
 
@@ -193,6 +201,10 @@ class Recipe(Block):
         if milestones != sorted(set(milestones)):
             raise ValueError("these epochs should ascend")
         return milestones
+
+    def steps(self, images: Counts) -> int:
+        """Return how many optimiser steps a training takes at most; of methods that go another way, their own."""
+        return self.epochs * images.steps("all", self.batch_size)
 
 
 class UnlearnRecipe(Recipe):
@@ -305,7 +317,7 @@ class RMIA(Block):
 
 class Figures(Block):
     models: Annotated[list[Word], Field(max_length=100)]
-    forget_class: int | Name | None
+    forget_class: ClassId | Name | None
     queries: Annotated[int, Within(0, 100, "rows of a figure; it has no room for more")]
     neighbours: Pictures
     photos: bool
@@ -374,6 +386,7 @@ class Params(Block):
     seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)]
     precision: Literal["auto", "bf16", "fp32"]
     inputs: Literal["times", "content", "kept"]
+    budget: Budget
     data: Data
     forget: Forget
     model: Model

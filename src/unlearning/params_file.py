@@ -5,7 +5,7 @@
 
 import math
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, TypeVar, get_args
@@ -22,7 +22,7 @@ PARAMS = Path("params.yaml")
 LARGEST = 1_000_000  # bytes of a file of parameters; this repository's has 35,000
 ALTERNATIVES = ("str", "int", "float", "bool")  # of a type, as pydantic names them behind the key: not shown
 CHECKED = "function-"  # what pydantic sets before the name of a type that has a validator
-MOST_OF_ONE_KEY = 3  # faults below one list or block that are told one by one
+MOST_OF_ONE_LIST = 3  # faults in one list that are told one by one
 LONGEST_KEY = 80  # characters
 AnyBlock = TypeVar("AnyBlock", bound=Block)
 
@@ -143,22 +143,18 @@ def checked(kind: type[AnyBlock], values: object, path: Path, prefix: str = "") 
 
 
 def sentences(kind: type[Block], problems: list[Any], prefix: str = "") -> list[str]:
-    """Return "key: what is wrong" for each problem, as pydantic has found them; of many below one key the first few."""
+    """Return "key: what is wrong" for each problem, as pydantic has found them; of many in one list the first few."""
     told: dict[str, list[str]] = {}
     for problem in _telling(problems):
-        above = prefix + ".".join(map(str, _place(problem)[:-1]))
-        told.setdefault(above, []).append(_sentence(kind, problem, prefix))
-    return list(dict.fromkeys(line for above, lines in told.items() for line in _first_few(above, lines)))
+        place = _place(problem)
+        listed = place[:-1] if place and isinstance(place[-1], int) else place
+        told.setdefault(prefix + ".".join(map(str, listed)), []).append(_sentence(kind, problem, prefix))
+    return [line for key, lines in told.items() for line in _first_few(key, list(dict.fromkeys(lines)))]
 
 
-def _first_few(above: str, lines: list[str]) -> Iterable[str]:
-    distinct = list(dict.fromkeys(lines))
-    if not above or len(distinct) <= MOST_OF_ONE_KEY or not above.split(".")[-1]:
-        return distinct
-    return [
-        *distinct[:MOST_OF_ONE_KEY],
-        f"{_cut(above)}: and {len(distinct) - MOST_OF_ONE_KEY} more values in it are wrong",
-    ]
+def _first_few(key: str, lines: list[str]) -> list[str]:
+    more = len(lines) - MOST_OF_ONE_LIST
+    return [*lines[:MOST_OF_ONE_LIST], *([f"{_cut(key)}: {more} more of its values are wrong"] if more > 0 else [])]
 
 
 def _telling(problems: list[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ from ruamel.yaml.reader import ReaderError
 
 DEEPEST = 20  # blocks within blocks; the parser in C ends the whole process somewhere beyond 20,000
 MOST_NODES = 50_000  # keys and values, aliases written out: a few lines of aliases of aliases stand for billions
+MOST_TOLD = 50  # places that are told one by one
 TAG = "tag:yaml.org,2002:"  # of YAML's types
 BOOLEANS = {  # of YAML 1.1, text in 1.2
     **dict.fromkeys(("yes", "Yes", "YES", "on", "On", "ON"), "true"),
@@ -63,7 +64,9 @@ class Refusals(MarkedYAMLError):
         """places: (line from 1, what is wrong and what to write)."""
         line, problem = places[0]
         super().__init__(None, None, f"line {line}: {problem}", None)
-        self.lines = [f", line {line}: {problem}" for line, problem in places]
+        more = len(places) - MOST_TOLD
+        last = [f", line {places[MOST_TOLD][0]}: so are {more} more values"] if more > 0 else []
+        self.lines = [f", line {line}: {problem}" for line, problem in places[:MOST_TOLD]] + last
 
 
 class _OneMeaning(SafeConstructor):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.bounds import Fraction, Temperature
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.losses.distillation import without_classes
 from unlearning.models.backbone import freeze_batchnorm
@@ -26,6 +27,9 @@ class Config(UnlearnRecipe):
     alpha: Fraction  # probability
     temperature: Temperature
     batchnorm_eval: bool
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size)
 
 
 SAMPLES = True  # the loss asks for no missing class

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.bounds import Norm, Percent
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.params import UnlearnRecipe
 
@@ -19,6 +20,9 @@ from unlearning.params import UnlearnRecipe
 class Config(UnlearnRecipe):
     clip_norm: Norm
     stop_at_forget_acc: Percent
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size)
 
 
 SAMPLES = True  # the loss asks for no missing class

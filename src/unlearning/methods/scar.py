@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.bounds import Companions, FilePath, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.data.batches import ImageSplit
 from unlearning.data.surrogate import SURROGATE, surrogate_manifest
 from unlearning.engine.run import Run
@@ -52,6 +53,9 @@ class Config(UnlearnRecipe):
         if gamma_2 > block.data.get("gamma_1", gamma_2):
             raise ValueError("this is more than gamma_1; a distance could then be below 0")
         return gamma_2
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size) * self.keep_per_forget
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.bounds import BatchSize, Steps, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.data.batches import Batch
 from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
@@ -32,6 +33,9 @@ class Config(UnlearnRecipe):
     gamma: Weight  # weight of CE on the retain set
     temperature: Temperature
     rewind: bool
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * (images.steps("retain", self.batch_size) + images.steps("forget", self.forget_batch_size))
 
 
 SAMPLES = True  # the loss asks for no missing class

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearning.bounds import BatchSize, Companions, EpochsOrNone, Fraction, LearningRate, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.data.batches import Batch
 from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
@@ -37,6 +38,10 @@ class CentroidConfig(UnlearnRecipe):
     second_epochs: EpochsOrNone  # passes over the retain set; 0 = no second phase
     second_batch_size: BatchSize
     second_lr: LearningRate  # share of lr
+
+    def steps(self, images: Counts) -> int:
+        first = self.epochs * images.steps("forget", self.batch_size) * self.retain_per_forget
+        return first + self.second_epochs * images.steps("retain", self.second_batch_size)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from unlearning.bounds import Companions, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.methods.families.points import Points, Side, sides
@@ -20,6 +21,9 @@ class ContrastConfig(UnlearnRecipe):
     lambda_cu: Weight
     lambda_ce: Weight
     joint_forward: bool
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size) * self.omega
 
 
 def contrast(run: Run, cfg: ContrastConfig, points: Points, loss: ContrastiveLoss) -> Iterator[Tensor]:
