@@ -84,6 +84,9 @@ def test_the_repositorys_own_file_passes(checked: Callable[[dict[str, Any]], Non
         ),
         ({"model.kwargs": {"patch_size": 4}}, "model.kwargs.patch_size: resnet18 takes no such argument; take it out"),
         ({"model.kwargs": {"layers": [100_000] * 4}}, "model.kwargs.layers: 400,000 blocks; 500 are more than any"),
+        ({"model.kwargs": {"channels": [0, 0, 0, 0]}}, "model.kwargs: resnet18 with them has nothing in "),
+        ({"cu": [1]}, "cu: keys with values were expected, not [1]"),
+        ({"train": 5}, "train: keys with values were expected, not 5"),
         ({"model.kwargs": {"global_pool": ""}}, "model: resnet18 does not take images of 8 px"),
         (
             {"model.kwargs": {"num_classes": 3}},

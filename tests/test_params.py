@@ -153,8 +153,6 @@ def test_every_problem_is_named_at_once(edited: Callable[..., Path]) -> None:
         ("train.lr", "high"),
         ("train.lr", [0.1]),
         ("train.optimizer", 3),
-        ("train.augment", 3),
-        ("train", None),
         ("model.kwargs", "resnet"),
         ("original.checkpoint", 5),
         ("ec.modules", 1),
@@ -172,6 +170,11 @@ def test_a_wrong_type_or_choice_is_named_with_what_was_given(
     message = refusal(edited({key: value}))
     assert message.startswith(f"{key}: Input should be ")
     assert message.endswith(f", not {value!r}")
+
+
+@pytest.mark.parametrize(("key", "value"), [("train", None), ("train.augment", 3), ("data", [1])])
+def test_something_else_in_the_place_of_a_block_is_named(edited: Callable[..., Path], key: str, value: object) -> None:
+    assert refusal(edited({key: value})) == f"{key}: keys with values were expected, not {value!r}"
 
 
 @pytest.mark.parametrize(

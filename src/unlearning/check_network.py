@@ -3,6 +3,7 @@
 Nothing is computed and nothing is downloaded: shapes alone go through the layers, in a second.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -38,8 +39,13 @@ class Network:
         self.logits = self._of_its_images()
 
     def _built(self, shape: Architecture) -> nn.Module:
-        with torch.device("meta"):
-            return build(shape).eval()
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are of what is refused below
+            model = build(shape).eval()
+        empty = next((name for name, weights in model.named_parameters() if weights.numel() == 0), None)
+        if empty is not None:
+            raise InputError(f"model.kwargs: {shape.name} with them has nothing in {empty}; give sizes of 1 or more")
+        return model
 
     def _of_its_images(self) -> Tensor:
         """Return the logits of blank images; raises InputError that says which size, or which stem, would do."""

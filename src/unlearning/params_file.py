@@ -168,11 +168,13 @@ def _place(problem: Any) -> tuple[str | int, ...]:
 
 
 def _sentence(kind: type[Block], problem: Any, prefix: str) -> str:
-    key = _cut(prefix + ".".join(str(part) for part in _place(problem)))
+    key = _cut((prefix + ".".join(str(part) for part in _place(problem))).removesuffix("."))
     given, what = problem["input"], problem["type"]
     if what == "extra_forbidden":
         siblings = list(_block_at(kind, problem["loc"][:-1]).model_fields)
         return f"{key}: unknown key{did_you_mean(str(problem['loc'][-1]), siblings)}"
+    if what == "model_type":
+        return f"{key}: keys with values were expected, not {_Shown().repr(given)}"
     if what == "missing":
         return f"{key}: this key is missing"
     either = any(map(_is_alternative, problem["loc"]))  # a list or one value alone: that it is no list is half of it
