@@ -262,7 +262,7 @@ def test_an_unknown_key_is_named_with_the_nearest_and_nothing_is_written(
             "train.lr: '0.001' is text, a number was expected; write it without quotes",
         ),
         ("ec:\n  omega: 0\n", "ec.omega: expected 1 to 1,000 ("),
-        ("train: 3\n", "train: Input should be a valid dictionary"),
+        ("train: 3\n", "train: keys with values were expected, not 3"),
         ("headline: ecc\n", "headline: 'ecc' is none of the models"),
         ("lira:\n  shadows:\n  - 0\n", "shadows: give an even number"),
         ("ec:\n  stop_at_forget_acc: 101\n", "ec.stop_at_forget_acc: "),
