@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess_of_measuring
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, has_images_to_forget, load_earlier, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.repetitions import Needs, place_all, repeat
@@ -37,6 +38,7 @@ def main() -> None:
             "mutual_information",
         }
     )
+    refuse_excess_of_measuring(params, load_manifest())
     split, earlier = params.evaluate.split, load_earlier()
     manifests = load_manifest().judged_on(split), earlier and earlier.judged_on(split)
     watch = Stopwatch(where, PARTS)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.manifest import load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
@@ -21,6 +22,7 @@ import torch
 def main() -> None:
     params, manifest, outputs = load_params(), load_samples(), Outputs("ec_modules")
     where, cfg = launch(params.precision), params.pretrain_ec
+    refuse_excess("pretrain_ec", cfg, params, manifest)
 
     def needs(seed: int) -> Needs:
         return Needs(params.model_dump(include={"precision", "pretrain_ec"}), [checkpoint_path("original", seed)])

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import MANIFEST, load_samples
 from unlearning.engine.launch import launch
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 def main() -> None:
     number, params, manifest = int(sys.argv[1]), load_params(), load_samples()
     name, seed, where = f"shadow@{number}", params.lira.seed, launch(params.precision)
+    refuse_excess("train", params.train, params, manifest)
     half = half_of(manifest, number, seed)
     torch.manual_seed(derive_seed(seed, "initial weights", name))
     model = build(architecture(params.model, manifest), params.model.pretrained)

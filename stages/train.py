@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.manifest import MANIFEST, load_manifest, load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
@@ -40,6 +41,7 @@ def main() -> None:
 def train(name: str, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
+    refuse_excess("train", recipe, params, manifest)
     identity = params.model_dump(include={"precision", "model"})
     identity |= {"train": recipe.model_dump(), "forget": manifest.request}
 

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.manifest import load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
@@ -23,6 +24,7 @@ def main() -> None:
     if manifest.forget_samples:
         refuse_classes_alone([name])
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
+    refuse_excess(name, config, params, manifest)
     where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
     outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others
     identity = {
