@@ -80,6 +80,13 @@ class Data(Block):
     resident_gb: Gigabytes
     workers: Annotated[int, Within(0, 256, "processes; no machine decodes by more")]
 
+    @field_validator("value_range")
+    @classmethod
+    def _black_is_below_white(cls, values: list[float] | None) -> list[float] | None:
+        if values is not None and values[0] >= values[1]:
+            raise ValueError("this is the value of black and then that of white; the first should be the lower")
+        return values
+
     @field_validator("eval_resize")
     @classmethod
     def _holds_the_crop(cls, sides: list[int], block: ValidationInfo) -> list[int]:
