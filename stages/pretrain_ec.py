@@ -8,11 +8,11 @@ from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import run_stage
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.stage import run_stage
 from unlearning.training.ec_modules import pretrain_ec_modules
 
 import torch

@@ -9,11 +9,11 @@ from unlearning.engine.launch import launch
 from unlearning.engine.repetitions import Needs, task_name
 from unlearning.engine.resume import SCRATCH, ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import run_stage
 from unlearning.files import write_atomically
 from unlearning.models.backbone import architecture, build
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.stage import run_stage
 from unlearning.training.classifier import train_classifier
 from unlearning.training.shadow import OUT, half_of, scaled_logits
 

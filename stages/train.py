@@ -9,12 +9,12 @@ from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import run_stage
 from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.params import Params
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.stage import run_stage
 from unlearning.taking import Role, take
 from unlearning.training.classifier import PARTS, RECIPES, train_classifier
 
