@@ -29,7 +29,10 @@ def main() -> None:
         start = load_checkpoint(checkpoint_path("original", seed), manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", "ec_modules"))
         modules = ec_modules(start.model)
-        run = Run("pretrain_ec", where, manifest, start.model, seed, resume, modules, params.data.workers)
+        run = Run(
+            "pretrain_ec", where, manifest, start.model, seed, resume, modules, params.data.workers,
+            checkpoint_minutes=params.checkpoint_minutes,
+        )  # fmt: skip
         run.drive(pretrain_ec_modules(run, cfg))
         if where.main:
             header = new_header(start.header.architecture, manifest, run.name, cfg.model_dump())

@@ -30,7 +30,8 @@ def main() -> None:
     identity = params.model_dump(include={"precision", "model", "train"}) | {"lira.seed": seed}
     weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
     resume = ResumeState(SCRATCH / task_name("shadow", number, Needs(identity, [MANIFEST, *weights])))
-    run = Run(name, where, half, model, seed, resume, workers=params.data.workers)
+    workers, minutes = params.data.workers, params.checkpoint_minutes
+    run = Run(name, where, half, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
     run.drive(train_classifier(run, params.train, "retain"))
     if not where.main:
         return
@@ -40,7 +41,8 @@ def main() -> None:
         "train_out": torch.from_numpy(half.splits["train"].labels == OUT),
         "test": scaled_logits(run.model, test, params.train.batch_size, where),
     }
-    write_atomically(Path(f"metrics/shadows/{number}.safetensors"), lambda path: save_file(says, path))
+    size = sum(tensor.nbytes for tensor in says.values())
+    write_atomically(Path(f"metrics/shadows/{number}.safetensors"), lambda path: save_file(says, path), size)
     resume.clear()
 
 

@@ -46,7 +46,8 @@ def train(name: str, params: Params) -> None:
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         model = build(shape, params.model.pretrained)
-        run = Run(stage, where, manifest, model, seed, resume, workers=params.data.workers)
+        workers, minutes = params.data.workers, params.checkpoint_minutes
+        run = Run(stage, where, manifest, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
         run.drive(train_classifier(run, recipe, PARTS[name]))
         if where.main:
             header = new_header(shape, manifest, stage, recipe.model_dump())

@@ -36,7 +36,10 @@ def main() -> None:
         start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         fresh = start.builder(params.model.pretrained)
-        run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh)
+        run = Run(
+            name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh,
+            checkpoint_minutes=params.checkpoint_minutes,
+        )  # fmt: skip
         run.drive(program(run, config))
         if where.main:
             header = new_header(start.header.architecture, manifest, stage, config.model_dump())

@@ -62,6 +62,7 @@ def run_stage(main: Callable[[], None]) -> None:
     """Run the main function of a stage or command; an InputError is one line on stderr and code 1, Ctrl-C 130."""
     try:
         main()
+        sys.stdout.flush()  # here its failure is one line, at the interpreter's end it would be several
     except (InputError, PermissionError) as error:
         _say(f"error: {brief(str(error), LONGEST)}")
         raise SystemExit(1) from None
@@ -70,6 +71,7 @@ def run_stage(main: Callable[[], None]) -> None:
             raise
         where = f" to {os.fsdecode(error.filename)}" if error.filename else ""
         _say(f"error: cannot write{where} ({error.strerror}); make room, then {same_command()}")
+        _drop_what_is_not_printed()
         raise SystemExit(1) from None
     except KeyboardInterrupt as interrupt:
         _say(interruption(interrupt))
@@ -91,6 +93,11 @@ def say_if_interrupted(kind: type[BaseException], error: BaseException, trace: T
         return
     _say(interruption(error))
     os._exit(exit_code(error))  # the interpreter would end by the signal or with 1, by where it was
+
+
+def _drop_what_is_not_printed() -> None:
+    with suppress(OSError):  # standard output may be what has no room
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(line: str) -> None:

@@ -349,6 +349,7 @@ class Params(Block):
     seeds: Annotated[list[int], Field(min_length=1)]
     precision: Literal["auto", "bf16", "fp32"]
     inputs: Literal["times", "content", "kept"]
+    checkpoint_minutes: Positive
     data: Data
     forget: Forget
     model: Model

@@ -5,12 +5,14 @@ has ended within ten seconds, which is what clusters give.
 """
 
 import os
+import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 from unlearning.errors import Stopped, interruption
@@ -28,7 +30,6 @@ class _Asked:
     number: int = 0  # the signal; 0 = to go on
     why: str = ""  # where it was no signal from outside
     listening: bool = False  # whether a loop looks at it after each step
-    ends: threading.Timer | None = field(default=None, repr=False)
 
 
 _asked = _Asked()
@@ -63,10 +64,17 @@ def listening() -> Iterator[None]:
 @contextmanager
 def heeded() -> Iterator[None]:
     """Heed the signals while the context lasts, those that whoever started this process has not turned off."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is told of signals
+        yield
+        return
     wanted = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     before = {one: signal.signal(one, _heed) for one in wanted} | {signal.SIGALRM: signal.signal(signal.SIGALRM, _end)}
     unraisable, sys.unraisablehook = sys.unraisablehook, _quiet_about_stops(sys.unraisablehook)
     _asked.number, _asked.why = 0, ""
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    former = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    threading.Thread(target=_end_in_time, args=(told, tuple(wanted)), daemon=True).start()
     os.register_at_fork(after_in_child=_leave_to_the_parent)
     ended_well = False
     try:
@@ -78,8 +86,8 @@ def heeded() -> Iterator[None]:
             for one, handler in before.items():
                 signal.signal(one, handler)
             sys.unraisablehook = unraisable
-            if _asked.ends is not None:
-                _asked.ends.cancel()
+            signal.set_wakeup_fd(former)
+            os.close(tell)
 
 
 def heed_early() -> None:
@@ -93,9 +101,6 @@ def _heed(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     if _asked.number:  # torchrun passes on what the terminal has sent already
         return
     _asked.number = number
-    _asked.ends = threading.Timer(LIMIT, _end_anyway)
-    _asked.ends.daemon = True
-    _asked.ends.start()
     if not _asked.listening:
         raise Stopped(number, _asked.why)
     signal.setitimer(signal.ITIMER_REAL, PATIENCE)
@@ -110,10 +115,22 @@ def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     raise Stopped(_asked.number, _asked.why)
 
 
-def _end_anyway() -> None:
+def _end_in_time(told: int, signals: tuple[int, ...]) -> None:
+    """End the process some time after a signal, whatever it does: Python tells a main thread in C of no signal."""
+    asked_for, deadline = 0, 0.0
+    while True:
+        left = max(0.0, deadline - time.monotonic()) if asked_for else None
+        if not select.select([told], [], [], left)[0]:
+            break
+        number = int.from_bytes(os.read(told, 1), "big")
+        if not number:  # the other end is closed: no more is to be heeded
+            os.close(told)
+            return
+        if not asked_for and number in signals:
+            asked_for, deadline = number, time.monotonic() + LIMIT
     with suppress(OSError):
-        print(interruption(Stopped(_asked.number, "in the middle of a step")), file=sys.stderr, flush=True)
-    os._exit(128 + _asked.number)
+        print(interruption(Stopped(asked_for, "in the middle of a step")), file=sys.stderr, flush=True)
+    os._exit(128 + asked_for)
 
 
 def _leave_to_the_parent() -> None:
@@ -122,6 +139,7 @@ def _leave_to_the_parent() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
 
 
 def _quiet_about_stops(hook: Callable[..., object]) -> Callable[..., object]:
