@@ -254,6 +254,24 @@ def test_ctrl_c_reaches_dvc_and_its_stage_and_leaves_nothing_locked(start: Calla
     assert model() == {"lr": 0.1}
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_unlearning_run_passes_a_signal_on_and_leaves_nothing_locked(
+    start: Callable[..., subprocess.Popen], name: str
+) -> None:
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], check=True)
+    run = start("python", "-m", "unlearning", "run")
+    at_work()
+    run.send_signal(signal.Signals[name])  # to it alone
+    said = run.communicate()[1]
+    assert run.returncode == 128 + signal.Signals[name]
+    assert said.splitlines()[-1] == f"stopped by {name}: toy; the same command goes on"
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    Path("hold").unlink()
+    assert start("dvc", "repro").wait() == 0
+    assert model() == {"lr": 0.1}
+
+
 def test_temporary_files_of_dead_processes_go_and_those_of_the_living_stay(
     start: Callable[..., subprocess.Popen],
 ) -> None:
