@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have turned it off
@@ -53,11 +54,12 @@ def main():
         (Path("models") / f"{seed}").write_bytes((folder / "model.safetensors").read_bytes())
 
 def slowly(program, run):
-    for loss in program:
-        if Path("slow").exists():
-            Path("step").write_text(str(run.progress.step))
-            time.sleep(float(Path("slow").read_text()))
-        yield loss
+    with closing(program):
+        for loss in program:
+            if Path("slow").exists():
+                Path("step").write_text(str(run.progress.step))
+                time.sleep(float(Path("slow").read_text()))
+            yield loss
 
 run_stage(main)
 """

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from unlearning.errors import InputError
 from unlearning.files import sha256_of, write_atomically
@@ -55,7 +56,7 @@ class ResumeState:
             self.save(state())
         except (InputError, PermissionError) as error:
             if not self._warned:
-                print(f"warning: the state of the run is not saved, which goes on: {error}", file=sys.stderr)
+                tqdm.write(f"warning: the state of the run is not saved, which goes on: {error}", file=sys.stderr)
             self._warned = True
             return False
         finally:
