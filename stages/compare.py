@@ -11,7 +11,7 @@ from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import compare_model
 from unlearning.comparison.yardstick import alike, yardstick
 from unlearning.data.manifest import Manifest, has_images_to_forget, load_earlier, load_manifest
-from unlearning.errors import InputError, run_stage
+from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared, load_shared
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.per_class import write_per_class
@@ -29,6 +29,7 @@ from unlearning.page.render import render
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
 from unlearning.splitting.classes import class_id
+from unlearning.stage import run_stage
 
 from safetensors.torch import load_file
 

@@ -9,7 +9,6 @@ from unlearning.data.manifest import FORGET, MANIFEST, Manifest, has_images_to_f
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.repetitions import Needs, place_all, repeat
 from unlearning.engine.resume import ResumeState
-from unlearning.errors import run_stage
 from unlearning.evaluation.measuring import PARTS, Subject, measure
 from unlearning.evaluation.shared import save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
@@ -17,6 +16,7 @@ from unlearning.files import write_json
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.params import Params
 from unlearning.params_file import load_params
+from unlearning.stage import run_stage
 
 FEATURES, EARLIER, RAW = "features.safetensors", "earlier.safetensors", "raw.json"  # what one seed leaves in its folder
 

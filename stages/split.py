@@ -5,13 +5,13 @@ from pathlib import Path
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.data.stamps import save_stamps
-from unlearning.errors import run_stage
 from unlearning.inputs import compared_by
 from unlearning.params_file import load_params
 from unlearning.sources import load_source
 from unlearning.splitting.classes import repeated_classes
 from unlearning.splitting.images import prepare
 from unlearning.splitting.request import unread_lists
+from unlearning.stage import run_stage
 
 
 def main() -> None:

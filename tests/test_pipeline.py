@@ -294,7 +294,7 @@ def test_ctrl_c_ends_a_training_in_one_line_that_says_what_is_saved(clone: Clone
     assert process.returncode == 130
     assert "Traceback" not in said
     assert re.fullmatch(
-        r"interrupted: train@original, seed [01]: (its epochs up to \d are saved|no epoch of it is saved yet);"
+        r"interrupted: train@original, seed [01]: (its epochs up to \d are|it is) saved(| up to step \d+, in epoch \d);"
         " the same command goes on",
         said.splitlines()[-1],
     )

@@ -396,6 +396,7 @@ class Params(Block):
     precision: Literal["auto", "bf16", "fp32"]
     inputs: Literal["times", "content", "kept"]
     budget: Budget
+    checkpoint_minutes: Annotated[float, Within(0.0, 10_000.0, "minutes; a week has no more", above=True)]
     data: Data
     forget: Forget
     model: Model

@@ -106,7 +106,7 @@ def save_pixels(split: str, pixels: Tensor) -> None:
         with path.open("wb") as file:
             np.save(file, pixels.numpy())
 
-    write_atomically(SPLIT_FOLDER / f"{split}.npy", write)
+    write_atomically(SPLIT_FOLDER / f"{split}.npy", write, pixels.nbytes)
 
 
 def load_pixels(split: str, rows: np.ndarray | None = None) -> Tensor:

@@ -40,7 +40,8 @@ def save_shared(shared: Shared, path: Path) -> None:
     tensors = {name: value for name, value in vars(shared).items() if name != "layers"}
     tensors |= {f"{LAYER}{layer}": value for layer, value in shared.layers.items()}
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(contiguous, temporary))
+    size = sum(tensor.nbytes for tensor in contiguous.values())
+    write_atomically(path, lambda temporary: save_file(contiguous, temporary), size)
 
 
 def load_shared(path: Path, layers: list[str]) -> Shared:
