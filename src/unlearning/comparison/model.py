@@ -175,9 +175,9 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     if not own.raw["mutual_information"] or "idi" in beside.undefined or beside.retrained is None:
         return {}
     estimate = beside.idi.estimate
-    model, first, gold = (nats_of(one, estimate) for one in (own, beside.original, beside.retrained))
+    model, first, gold = (nats_of(one.raw, estimate) for one in (own, beside.original, beside.retrained))
     result = information_difference_index(model, first, gold, beside.idi.floor)
-    held_out, train = (mean_of(nats_of(own, one)) for one in ("held_out", "train"))
+    held_out, train = (mean_of(nats_of(own.raw, one)) for one in ("held_out", "train"))
     entropy = float(own.raw["label_entropy"])
     reasons = doubts(held_out, train, entropy, result.std)
     return {

@@ -1,10 +1,10 @@
 """What every model of a seed is set beside: the references, the settings, and what cannot be computed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from unlearning.comparison.coming_back import comes_back
-from unlearning.comparison.evidence import Evidence, Shadow, nats_of
+from unlearning.comparison.evidence import Evidence, Raw, Shadow, nats_of
 from unlearning.data.manifest import Manifest
 from unlearning.metrics.beside.idi import Undefined, information_difference_index
 from unlearning.params import CKA, IDI, RMIA
@@ -32,32 +32,34 @@ def yardstick(
     cka: CKA,
     rmia: RMIA,
     shadows: list[Shadow],
+    undefined: dict[str, str],
 ) -> Yardstick:
     """Return what every model of a seed is set beside, with what is computed once for all of them.
 
     references: of that seed, by name, the original among them. Without a retrained model everything that needs one is
-    left out.
+    left out. undefined: {number that is left out: why}.
     """
     original, retrained = references["original"], references.get("retrained")
-    undefined = undefined_idi(original, retrained, idi) if retrained else {}
     untaught = retrained or references.get("short_run")
     floor = comes_back(untaught, original) if untaught else {}
     return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
 
 
-def alike(beside: dict[int, Yardstick]) -> dict[int, Yardstick]:
-    """Return the yardsticks so that a number undefined for one seed is left out for all: means are over all seeds."""
+def alike(of_seeds: dict[int, dict[str, str]]) -> dict[str, str]:
+    """Return {number: why it is left out}: one undefined for one seed is left out for all, as means are over all.
+
+    of_seeds: {seed: {number: why it cannot be computed}}.
+    """
     reasons: dict[str, list[str]] = {}
-    for seed, one in beside.items():
-        for key, reason in one.undefined.items():
+    for seed, undefined in of_seeds.items():
+        for key, reason in undefined.items():
             reasons.setdefault(key, []).append(f"seed {seed}: {reason}")
-    undefined = {key: f"{key} is left out; {'; '.join(texts)}" for key, texts in reasons.items()}
-    return {seed: replace(one, undefined=undefined) for seed, one in beside.items()}
+    return {key: f"{key} is left out; {'; '.join(texts)}" for key, texts in reasons.items()}
 
 
-def undefined_idi(original: Evidence, retrained: Evidence, cfg: IDI) -> dict[str, str]:
+def undefined_idi(original: Raw, retrained: Raw, cfg: IDI) -> dict[str, str]:
     """Return {"idi": reason} where the original knows hardly more than the retrained model, else nothing."""
-    if not original.raw["mutual_information"]:
+    if not original["mutual_information"]:
         return {}
     try:
         first, gold = nats_of(original, cfg.estimate), nats_of(retrained, cfg.estimate)
