@@ -6,6 +6,7 @@ from typing import Any
 from unlearning.comparison.coming_back import comes_back
 from unlearning.comparison.evidence import Evidence, Raw, Shadow, nats_of
 from unlearning.data.manifest import Manifest
+from unlearning.metrics.beside.cka import Centred, centred
 from unlearning.metrics.beside.idi import Undefined, information_difference_index
 from unlearning.params import CKA, IDI, RMIA
 
@@ -23,6 +24,8 @@ class Yardstick:
     rmia: RMIA
     shadows: list[Shadow]
     undefined: dict[str, str]  # {number: why it cannot be computed}
+    original_layers: dict[str, Centred]  # features as CKA takes them, so that what is theirs is computed once
+    retrained_layers: dict[str, Centred]  # empty without a retrained model
 
 
 def yardstick(
@@ -42,7 +45,13 @@ def yardstick(
     original, retrained = references["original"], references.get("retrained")
     untaught = retrained or references.get("short_run")
     floor = comes_back(untaught, original) if untaught else {}
-    return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
+    layers = (layers_of(original), layers_of(retrained) if retrained else {})
+    return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined, *layers)
+
+
+def layers_of(evidence: Evidence) -> dict[str, Centred]:
+    """Return a model's features, by layer, as CKA takes them."""
+    return {layer: centred(values) for layer, values in evidence.shared.layers.items()}
 
 
 def alike(of_seeds: dict[int, dict[str, str]]) -> dict[str, str]:
