@@ -32,7 +32,7 @@ def main() -> None:
         run = Run("pretrain_ec", where, manifest, start.model, seed, resume, modules, params.data.workers)
         run.drive(pretrain_ec_modules(run, cfg))
         if where.main:
-            header = new_header(start.header.architecture, manifest, run.name, cfg.model_dump())
+            header = new_header(start.header.architecture, manifest, run.name, cfg.model_dump(), seed=seed, start=start)
             outputs.write(folder, Checkpoint(header, start.model, modules), run)
 
     folders = repeat("pretrain_ec", params.seeds, where, needs, work)

@@ -49,7 +49,7 @@ def train(name: str, params: Params) -> None:
         run = Run(stage, where, manifest, model, seed, resume, workers=params.data.workers)
         run.drive(train_classifier(run, recipe, PARTS[name]))
         if where.main:
-            header = new_header(shape, manifest, stage, recipe.model_dump())
+            header = new_header(shape, manifest, stage, recipe.model_dump(), seed=seed)
             outputs.write(folder, Checkpoint(header, model, None), run)
 
     weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []

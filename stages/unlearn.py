@@ -39,7 +39,7 @@ def main() -> None:
         run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh)
         run.drive(program(run, config))
         if where.main:
-            header = new_header(start.header.architecture, manifest, stage, config.model_dump())
+            header = new_header(start.header.architecture, manifest, stage, config.model_dump(), seed=seed, start=start)
             outputs.write(folder, Checkpoint(header, start.model, modules=None), run)
 
     def needs(seed: int) -> Needs:

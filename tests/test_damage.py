@@ -6,17 +6,25 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from tests.conftest import SHAPE
 from tests.damage import BYTES, JSON, assert_noticed
 from unlearning.data.batches import load_pixels
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, Split, load_manifest, pixel_file, save_manifest
 from unlearning.errors import InputError
+from unlearning.models.backbone import build
+from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header, save_checkpoint
 from unlearning.read_back import SEAL, sealed
+from unlearning.sealed_tensors import HEADER, tensors_hash
 
 
 def same_manifest(one: Manifest, other: Manifest) -> bool:
@@ -48,6 +56,59 @@ def test_pixels_of_another_split_of_the_same_form_are_noticed() -> None:
     pixel_file("train").write_bytes(content)
     with pytest.raises(InputError, match=r"train\.npy is not a file of pixels of this split .*hash is not the mani"):
         load_pixels("train", expected=manifest.pixels["train"])
+
+
+def saved_model(world: Manifest) -> Path:
+    path = checkpoint_path("original", 0)
+    torch.manual_seed(0)
+    header = new_header(SHAPE, world, "train@original", {"lr": 0.1}, seed=0)
+    save_checkpoint(path, Checkpoint(header, build(SHAPE), None))
+    return path
+
+
+def test_a_damaged_checkpoint_is_noticed(world: Manifest) -> None:
+    def same(one: Checkpoint, other: Checkpoint) -> bool:
+        return one.header == other.header and one.weights == other.weights == tensors_hash(named(one.model))
+
+    path = saved_model(world)
+    assert_noticed(path, lambda: load_checkpoint(path, world), [*BYTES, header_damaged], same)
+
+
+def named(model: nn.Module) -> dict[str, Tensor]:
+    return {f"model.{name}": value for name, value in model.state_dict().items()}
+
+
+def header_damaged(content: bytes, random: Random) -> bytes:
+    """Damage the header of a safetensors file and give it the length that it then has."""
+    length = int.from_bytes(content[:8], "little")
+    header = random.choice([*BYTES, *JSON])(content[8 : 8 + length], random)
+    return len(header).to_bytes(8, "little") + header + content[8 + length :]
+
+
+HEADERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a file for timm": lambda f: f["architecture"]["kwargs"].update(checkpoint_path="x.pth"),
+    "a hub": lambda f: f["architecture"].update(name="hf-hub:x/y"),
+    "an architecture that is none": lambda f: f.update(architecture="resnet18"),
+    "a class that is none": lambda f: f.update(forget_classes=[6]),
+    "another number of outputs": lambda f: f["architecture"].update(classes=7),
+    "no split": lambda f: f.update(split=None),
+    "a mean too many": lambda f: f.update(mean=[0.1, 0.2]),
+    "an unknown key": lambda f: f.update(more=1),
+    "a seed in words": lambda f: f.update(seed="one"),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_header_that_cannot_be_is_refused_whatever_its_seal_says(world: Manifest, what: str) -> None:
+    path = saved_model(world)
+    with safe_open(path, framework="pt") as file:
+        fields = json.loads(file.metadata()[HEADER])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    del fields[SEAL]
+    HEADERS[what](fields)
+    save_file(tensors, path, metadata={HEADER: json.dumps(sealed(fields))})
+    with pytest.raises(InputError, match=rf"^{path} is not a checkpoint .*; run `dvc repro --force train@original`$"):
+        load_checkpoint(path, world)
 
 
 @pytest.mark.parametrize("path", [MANIFEST, FORGET])

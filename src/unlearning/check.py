@@ -21,7 +21,8 @@ from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.inputs import outside_of, refuse_missing
 from unlearning.methods import method_config, refuse_classes_alone
 from unlearning.methods.families.points import EveryPoint, points_of
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.supervision import SupervisedNetwork
 from unlearning.models.taps import check_layers, evaluation_layers, tapped

@@ -41,16 +41,21 @@ class Origin:
     """What a file should be, and which stage of dvc.yaml writes it: for messages."""
 
     what: str  # such as "a manifest"
-    stage: str
+    stage: str | None  # None: the file lies elsewhere, and nobody can say
+
+    @property
+    def again(self) -> str:
+        """How to get a good one."""
+        return f"run `dvc repro --force {self.stage}`" if self.stage else "give a good copy of it"
 
     def refuse(self, path: Path, why: str) -> NoReturn:
         """Raise InputError that says what is wrong with the file and how to get a good one."""
-        again = f"run `dvc repro --force {self.stage}`"
-        raise InputError(f"{path} is not {self.what} ({brief(why, 300)}); {again}")
+        raise InputError(f"{path} is not {self.what} ({brief(why, 300)}); {self.again}")
 
     def missing(self, path: Path) -> NoReturn:
         """Raise InputError that says how to get the file."""
-        raise InputError(f"{path} not found; run `dvc repro {self.stage}` first")
+        how = f"run `dvc repro {self.stage}` first" if self.stage else "check the path"
+        raise InputError(f"{path} not found; {how}")
 
 
 def require_file(path: Path, origin: Origin, largest: int | None = None) -> int:
@@ -80,19 +85,30 @@ def read_json(path: Path, origin: Origin, largest: int = LARGEST) -> Any:
     """
     require_file(path, origin, largest)
     try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        _refuse_text(path, origin, str(error))
+    return read_text_as_json(text, path, origin)
+
+
+def read_text_as_json(text: str, path: Path, origin: Origin) -> Any:
+    """Return what a text of the file holds; raises InputError like `read_json`."""
+    try:
         return json.loads(
-            path.read_bytes().decode("utf-8"),
+            text,
             object_pairs_hook=_each_key_once,
             parse_int=_short,
             parse_float=_finite,
             parse_constant=_no_constant,
         )
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path} is not JSON ({brief(str(error), 200)}); run `dvc repro --force {origin.stage}`"
-        ) from None
+    except ValueError as error:
+        _refuse_text(path, origin, str(error))
     except RecursionError:
         origin.refuse(path, "it is nested too deeply")
+
+
+def _refuse_text(path: Path, origin: Origin, why: str) -> NoReturn:
+    raise InputError(f"{path} is not JSON ({ascii(brief(why, 200))[1:-1]}); {origin.again}")
 
 
 def read_sealed(path: Path, kind: type[AnyWritten], origin: Origin, largest: int = LARGEST) -> AnyWritten:

@@ -1,29 +1,16 @@
 """Any timm classifier, with a small-image stem and weights from timm or a local file."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import timm
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError, and_more, did_you_mean
+from unlearning.models.architecture import NAME, Architecture, not_shaping
 from unlearning.models.state_dicts import Weights, find_weights
 from unlearning.models.weight_file import read_content
 from unlearning.params import Model
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """All that is needed to build the network again; written into every checkpoint."""
-
-    name: str  # timm's
-    kwargs: dict[str, Any]  # of timm.create_model
-    small_stem: int | None  # stride of the 3x3 stem
-    classes: int
-    channels: int
-    image_size: int
 
 
 def architecture(model: Model, manifest: Manifest) -> Architecture:
@@ -39,7 +26,7 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
 
     Raises InputError for an unknown name, arguments that timm refuses, or weights that do not fit.
     """
-    if not timm.is_model(architecture.name):
+    if not NAME.fullmatch(architecture.name) or not timm.is_model(architecture.name):
         hint = did_you_mean(architecture.name, timm.list_models())
         raise InputError(f"model.name: timm has no model {architecture.name!r}{hint}")
     if pretrained is True and not timm.is_model_pretrained(architecture.name):
@@ -47,6 +34,9 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
             f"model.pretrained: timm has no weights of {architecture.name!r}; set it to false or give the path of a "
             "local file"
         )
+    wrong = not_shaping(architecture.kwargs)
+    if wrong:
+        raise InputError(f"model.kwargs: {wrong}")
     try:
         model: nn.Module = timm.create_model(
             architecture.name,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unlearning.data.manifest import SPLITS, Manifest
 from unlearning.files import sha256_of
-from unlearning.models.header import header_fields
+from unlearning.models.header import header_of
 
 MODELS = Path("models")
 PACKAGES = ("torch", "torchvision", "timm", "dvc")
@@ -87,8 +87,9 @@ def model_files(models: Iterable[str], seeds: Iterable[int]) -> list[ModelFile]:
 
 
 def _model_file(name: str, seed: int, path: Path) -> ModelFile:
-    header = header_fields(path) or {}
-    return ModelFile(name, seed, sha256_of(path), header.get("stage") or "", header.get("source") or "")
+    header = header_of(path)
+    made_by, source = (header.stage, header.source or "") if header else ("", "")
+    return ModelFile(name, seed, sha256_of(path), made_by, source)
 
 
 def _version(package: str) -> str | None:
