@@ -1,18 +1,26 @@
 """compare: everything that needs two models or more, then the report and the figures."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from unlearning.comparison.earlier import Earlier, earlier_of
 from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import compare_model
+from unlearning.comparison.origins import links
+from unlearning.comparison.reading import read_earlier, read_evidence, read_shadow
 from unlearning.comparison.yardstick import alike, yardstick
-from unlearning.data.manifest import Manifest, has_images_to_forget, load_earlier, load_manifest
-from unlearning.errors import InputError, run_stage
-from unlearning.evaluation.shared import Shared, load_shared
+from unlearning.data.manifest import (
+    FORGET,
+    MANIFEST,
+    Manifest,
+    has_images_to_forget,
+    load_earlier,
+    load_manifest,
+)
+from unlearning.errors import run_stage
+from unlearning.evaluation.shared import Shared
+from unlearning.figures.chain import chain_section
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.per_class import write_per_class
 from unlearning.figures.relearn import draw_prototypes, draw_relearning
@@ -28,9 +36,8 @@ from unlearning.page.gallery import gallery
 from unlearning.page.render import render
 from unlearning.params import ANOTHER, Params, rows_of
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.splitting.classes import class_id
-
-from safetensors.torch import load_file
 
 Read = Callable[[str, int], Evidence]  # of a model and a seed
 NO_PICTURE = "There is no test image of a class to forget."
@@ -38,33 +45,38 @@ NO_QUERY = "figures.queries: 0: no picture is asked for."
 
 
 def main() -> None:
-    params = load_params()
+    params, record = load_params(), Recorder("compare")
     manifest = load_manifest().judged_on(params.evaluate.split)
-    summaries, earlier = compare(params, manifest), compare_earlier(params)
+    summaries, earlier = compare(params, manifest), compare_earlier(params, manifest)
     write_numbers(summaries, earlier, params, manifest)
     draw_curves(summaries)
     write_atomically(Path("plots/tradeoff.png"), lambda path: draw_tradeoff(summaries, path))
-    shown = read_shown(params)
+    shown = read_shown(params, manifest)
     draw_pictures(shown, params, manifest)
     write_page(summaries, earlier, shown, params, manifest)
+    read = [Path("metrics") / kind for kind in ("raw", "features", "transfer", "shadows", "cost")]
+    written = [Path("metrics/models"), Path("metrics/details"), Path("metrics/spread"), Path("metrics/report.md")]
+    record.write(params.model_dump(mode="json"), params.seeds, manifest.hash, [MANIFEST, FORGET, *read], written)
     print(Path("metrics/report.md").read_text(encoding="utf-8"))
 
 
 def compare(params: Params, manifest: Manifest) -> dict[str, Summary]:
     """Set the models beside each other by what this request forgets."""
     sets = [entry.name for entry in params.downstream]
-    shadows = [read_shadow(number) for number in params.lira.shadows]
-    return beside_references(params, manifest, lambda name, seed: read_evidence(name, seed, sets), shadows)
+    shadows = [read_shadow(number, manifest) for number in params.lira.shadows]
+    return beside_references(params, manifest, lambda name, seed: read_evidence(name, seed, sets, manifest), shadows)
 
 
-def compare_earlier(params: Params) -> Earlier | None:
-    """Do the same by the classes that were erased before; None where there are none."""
+def compare_earlier(params: Params, now: Manifest) -> Earlier | None:
+    """Do the same by the classes that were erased before; None where there are none. now: by the present request."""
     manifest = load_earlier()
     if manifest is None:
         return None
     manifest = manifest.judged_on(params.evaluate.split)
-    there = has_images_to_forget(manifest)
-    return earlier_of(manifest, beside_references(params, manifest, read_earlier, []) if there else {})
+    if not has_images_to_forget(manifest):
+        return earlier_of(manifest, {})
+    found = beside_references(params, manifest, lambda name, seed: read_earlier(name, seed, now), [])
+    return earlier_of(manifest, found)
 
 
 def beside_references(params: Params, manifest: Manifest, read: Read, shadows: list[Shadow]) -> dict[str, Summary]:
@@ -103,6 +115,7 @@ def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, params
         write_json(Path(f"metrics/details/{name}.json"), one.details | before)
     shutil.copyfile(f"metrics/models/{params.headline}.json", "metrics/headline.json")
     text = report(summaries, earlier, params.evaluate.split)
+    text += chain_section(links([name for name in summaries if name != ANOTHER], params.seeds, manifest))
     write_atomically(Path("metrics/report.md"), lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(summaries, manifest, path))
 
@@ -120,10 +133,10 @@ def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str,
     return {name: {"0": one.mean["judged"]["forget"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
-def read_shown(params: Params) -> dict[str, Shared]:
+def read_shown(params: Params, manifest: Manifest) -> dict[str, Shared]:
     """Return the features that pictures are of: the references' and the chosen models', of the first seed."""
     names = dict.fromkeys([*params.references, *params.figures.models])
-    return {name: read_evidence(name, params.seeds[0], []).shared for name in names}
+    return {name: read_evidence(name, params.seeds[0], [], manifest).shared for name in names}
 
 
 def draw_pictures(of_models: dict[str, Shared], params: Params, manifest: Manifest) -> None:
@@ -167,41 +180,6 @@ def write_page(
     pictures = gallery(features, sample.test_labels, sample.test_positions, params.figures, manifest)
     text = render(content(summaries, manifest, params, pictures, earlier))
     write_atomically(Path("metrics/report.html"), lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def read_evidence(name: str, seed: int, sets: list[str]) -> Evidence:
-    raw = of_seed(Path(f"metrics/raw/{name}.json"), seed)
-    shared = load_shared(Path(f"metrics/features/{name}/{seed}.safetensors"), raw["layers"])
-    transfer = {one: transfer_of(Path(f"metrics/transfer/{one}/{name}.json"), seed) for one in sets}
-    return Evidence(raw, shared, of_seed(Path(f"metrics/cost/{name}.json"), seed), transfer)
-
-
-def read_earlier(name: str, seed: int) -> Evidence:
-    """Return what was measured of a model on the classes erased before; it has no cost and no k-NN of its own."""
-    raw = of_seed(Path(f"metrics/raw/{name}.json"), seed)["earlier"]
-    shared = load_shared(Path(f"metrics/features/{name}/earlier/{seed}.safetensors"), raw["layers"])
-    return Evidence(raw, shared, {})
-
-
-def transfer_of(path: Path, seed: int) -> float:
-    accuracy: float = of_seed(path, seed)["knn_acc"]
-    return accuracy
-
-
-def of_seed(path: Path, seed: int) -> dict[str, Any]:
-    """Return what a file of all seeds holds for one; raises InputError when the file or the seed is missing."""
-    try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))[str(seed)]
-    except (FileNotFoundError, KeyError):
-        raise InputError(f"{path} with seed {seed} not found; run `dvc repro`, which makes it first") from None
-    return fields
-
-
-def read_shadow(number: int) -> Shadow:
-    path = Path(f"metrics/shadows/{number}.safetensors")
-    if not path.is_file():
-        raise InputError(f"{path} not found; run `dvc repro`, which trains the shadow models of lira.shadows first")
-    return Shadow(**load_file(path))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.params import Params
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.seeds import derive_seed
 from unlearning.taking import Role, take
 from unlearning.training.classifier import PARTS, RECIPES, train_classifier
@@ -39,6 +40,7 @@ def main() -> None:
 
 def train(name: str, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
+    record = Recorder(stage)
     shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
     identity = params.model_dump(include={"precision", "model"})
     identity |= {"train": recipe.model_dump(), "forget": manifest.request}
@@ -56,6 +58,7 @@ def train(name: str, params: Params) -> None:
     folders = repeat(stage, params.seeds, where, lambda _: Needs(identity, [MANIFEST, *weights]), work)
     if where.main:
         outputs.collect(folders)
+        record.write(identity, params.seeds, manifest.hash, [MANIFEST, *weights], outputs.paths, where)
 
 
 if __name__ == "__main__":

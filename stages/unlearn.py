@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from unlearning.data.manifest import load_manifest
+from unlearning.data.manifest import FORGET, MANIFEST, load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
@@ -11,8 +11,9 @@ from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program, refuse_classes_alone
-from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
+from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_model, new_header
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.seeds import derive_seed
 
 import torch
@@ -20,6 +21,7 @@ import torch
 
 def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
+    record = Recorder(f"unlearn@{name}")
     if manifest.forget_samples:
         refuse_classes_alone([name])
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
@@ -33,7 +35,7 @@ def main() -> None:
     }
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
-        start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
+        start = load_model(start_model, seed, manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         fresh = start.builder(params.model.pretrained)
         run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh)
@@ -48,6 +50,9 @@ def main() -> None:
     folders = repeat(stage, params.seeds, where, needs, work)
     if where.main:
         outputs.collect(folders)
+        starts = [checkpoint_path(start_model, seed) for seed in params.seeds]
+        inputs = [MANIFEST, FORGET, outside, *starts]
+        record.write(identity, params.seeds, manifest.hash, inputs, outputs.paths, where)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from unlearning.models.first_look import doubts, look, measured_normalisation, r
 from unlearning.models.given import Given, GivenFile, load_given
 from unlearning.models.roles import refuse_knowing, refuse_other_role, refuse_same_model
 from unlearning.params import Params, Reference
+from unlearning.run_record import Recorder
 
 RETRAINED = "retrained"
 
@@ -48,6 +49,7 @@ def take(role: Role, given: Reference, params: Params) -> None:
     Raises InputError, naming the key, for a file that is not there, cannot be read, or does not fit.
     """
     manifest, outputs, where = role.manifest, Outputs(role.name), launch(params.precision)
+    record = Recorder(role.stage)
     shape = architecture(params.model, manifest)
     files = {seed: GivenFile.of(given, number, role.block) for number, seed in enumerate(params.seeds)}
     seen: set[Path] = set()
@@ -77,6 +79,8 @@ def take(role: Role, given: Reference, params: Params) -> None:
     folders = repeat(role.stage, params.seeds, where, needs, work)
     if where.main:
         outputs.collect(folders)
+        inputs = [MANIFEST, *dict.fromkeys(file.path for file in files.values())]
+        record.write(given.model_dump(), params.seeds, manifest.hash, inputs, outputs.paths, where)
 
 
 def refuse_wrong_model(taken: Given, seed: int, file: GivenFile, role: Role, params: Params) -> None:

@@ -119,6 +119,16 @@ def load_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
     return Checkpoint(header, model, modules, sha256_known(path), written.weights)
 
 
+def load_model(name: str, seed: int, manifest: Manifest) -> Checkpoint:
+    """Rebuild the model of a repetition like `load_checkpoint`; raises InputError where it is another's checkpoint."""
+    path = checkpoint_path(name, seed)
+    found = load_checkpoint(path, manifest)
+    made = "ec_modules" if found.header.stage == "pretrain_ec" else found.header.stage.rpartition("@")[2]
+    if made != name or found.header.seed not in (None, seed):
+        origin_of(path).refuse(path, f"it is seed {found.header.seed} of {found.header.stage}")
+    return found
+
+
 def read_header(path: Path) -> Header | None:
     """Return the header, or None for a safetensors file (or another format) that this pipeline did not write.
 
