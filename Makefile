@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro search results row erase purge test lint clean
+.PHONY: repro search results row erase purge verify test lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -43,6 +43,10 @@ row: .venv/installed
 # where copies of the erased images and of the original remain; e.g. make purge WHAT="--images --original --yes" removes them
 purge: .venv/installed
 	@python -m unlearning purge $(WHAT)
+
+# are all outputs as dvc.lock has them? e.g. make verify MODEL=ec: and does this model measure as its record says?
+verify: .venv/installed
+	@python -m unlearning verify $(MODEL)
 
 test: .venv/installed
 	@command -v chromium > /dev/null || echo "chromium is missing: what looks at metrics/report.html is skipped (Debian: apt-get install chromium)"

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from unlearning.comparison.earlier import Earlier
 from unlearning.comparison.measured import read_sample
-from unlearning.comparison.results import read_results
-from unlearning.data.manifest import Manifest, load_manifest
+from unlearning.comparison.origins import links
+from unlearning.comparison.results import COMPARED, read_results
+from unlearning.data.manifest import FORGET, MANIFEST, Manifest, load_manifest
 from unlearning.evaluation.shared import Sample
+from unlearning.figures.chain import chain_section
 from unlearning.figures.cka_layers import draw_cka_layers
 from unlearning.figures.per_class import write_per_class
 from unlearning.figures.relearn import draw_prototypes, draw_relearning
@@ -24,9 +26,15 @@ from unlearning.page.gallery import gallery
 from unlearning.page.render import render
 from unlearning.params import ANOTHER, Params
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.splitting.classes import class_id
 from unlearning.stage import run_stage
 
+WRITTEN = [
+    *(Path("metrics") / name for name in ("models", "details", "spread", "headline.json", "per_class.csv")),
+    *(Path("metrics") / name for name in ("report.md", "report.html")),
+    *(Path(f"plots/{name}.png") for name in ("cka_layers", "tradeoff", "relearn", "prototype", "tsne", "retrieval")),
+]
 NO_PICTURE = "There is no test image of a class to forget."
 NO_QUERY = "figures.queries: 0: no picture is asked for."
 
@@ -38,15 +46,17 @@ def main() -> None:
 
 
 def make_report() -> None:
-    params = load_params()
+    params, record = load_params(), Recorder("report")
     manifest = load_manifest().judged_on(params.evaluate.split)
-    results, shown = read_results(), read_shown(params)
+    results, shown = read_results(), read_shown(params, manifest)
     summaries, earlier = results.models, results.earlier
     write_numbers(summaries, earlier, params, manifest)
     draw_curves(summaries)
     write_atomically(Path("plots/tradeoff.png"), lambda path: draw_tradeoff(summaries, path))
     draw_pictures(shown, params, manifest)
     write_page(summaries, earlier, shown, params, manifest)
+    read = [MANIFEST, FORGET, COMPARED, Path("metrics/raw"), Path("metrics/features"), Path("plots/curves")]
+    record.write(params.model_dump(mode="json"), params.seeds, manifest.hash, read, WRITTEN)
 
 
 def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, params: Params, manifest: Manifest) -> None:
@@ -58,6 +68,7 @@ def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, params
         write_json(Path(f"metrics/details/{name}.json"), one.details | before)
     shutil.copyfile(f"metrics/models/{params.headline}.json", "metrics/headline.json")
     text = report(summaries, earlier, params.evaluate.split)
+    text += chain_section(links([name for name in summaries if name != ANOTHER], params.seeds, manifest))
     write_atomically(Path("metrics/report.md"), lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(summaries, manifest, path))
 
@@ -75,10 +86,10 @@ def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str,
     return {name: {"0": one.mean["judged"]["forget"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
-def read_shown(params: Params) -> dict[str, Sample]:
+def read_shown(params: Params, manifest: Manifest) -> dict[str, Sample]:
     """Return the features that pictures are of: the references' and the chosen models', of the first seed."""
     names = dict.fromkeys([*params.references, *params.figures.models])
-    return {name: read_sample(name, params.seeds[0]) for name in names}
+    return {name: read_sample(name, params.seeds[0], manifest) for name in names}
 
 
 def draw_pictures(of_models: dict[str, Sample], params: Params, manifest: Manifest) -> None:

@@ -10,21 +10,22 @@ from unlearning.engine.launch import launch
 from unlearning.engine.repetitions import Needs, task_name
 from unlearning.engine.resume import SCRATCH, ResumeState
 from unlearning.engine.run import Run
-from unlearning.files import write_atomically
 from unlearning.models.backbone import architecture, build
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
+from unlearning.sealed_tensors import write_tensors
 from unlearning.seeds import derive_seed
 from unlearning.stage import run_stage
 from unlearning.training.classifier import train_classifier
 from unlearning.training.shadow import OUT, half_of, scaled_logits
 
 import torch
-from safetensors.torch import save_file
 
 
 def main() -> None:
     number, params, manifest = int(sys.argv[1]), load_params(), load_samples()
     name, seed, where = f"shadow@{number}", params.lira.seed, launch(params.precision)
+    record = Recorder(name)
     refuse_excess("train", params.train, params, manifest)
     half = half_of(manifest, number, seed)
     torch.manual_seed(derive_seed(seed, "initial weights", name))
@@ -43,8 +44,9 @@ def main() -> None:
         "train_out": torch.from_numpy(half.splits["train"].labels == OUT),
         "test": scaled_logits(run.model, test, params.train.batch_size, where),
     }
-    size = sum(tensor.nbytes for tensor in says.values())
-    write_atomically(Path(f"metrics/shadows/{number}.safetensors"), lambda path: save_file(says, path), size)
+    path = Path(f"metrics/shadows/{number}.safetensors")
+    write_tensors(path, says, {"number": number, "seed": seed, "split": manifest.hash})
+    record.write(identity, [seed], manifest.hash, [MANIFEST, *weights], [path], where)
     resume.clear()
 
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from unlearning.data.batches import save_pixels
-from unlearning.data.manifest import Manifest, save_manifest
+from unlearning.data.manifest import FORGET, SPLIT_FOLDER, Manifest, save_manifest
 from unlearning.data.stamps import save_stamps
-from unlearning.inputs import compared_by
+from unlearning.inputs import INPUTS, compared_by
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.sources import load_source
 from unlearning.splitting.classes import repeated_classes
 from unlearning.splitting.images import prepare
@@ -15,7 +16,7 @@ from unlearning.stage import run_stage
 
 
 def main() -> None:
-    params = load_params()
+    params, record = load_params(), Recorder("split")
     source = load_source(params.data)
     prepared = prepare(source, params.data, params.forget, by=compared_by())
     if params.original.checkpoint is not None:
@@ -28,6 +29,8 @@ def main() -> None:
     for name, stamps in prepared.stamps.items():
         save_stamps(name, stamps)
     save_manifest(prepared.manifest)
+    given = params.model_dump(mode="json", include={"data", "forget"})
+    record.write(given, [], prepared.manifest.hash, [INPUTS / "split.json"], [SPLIT_FOLDER, FORGET])
     manifest = prepared.manifest
     chosen = [_class(manifest, label, source.folder, "to forget") for label in manifest.forget_classes]
     chosen += [_class(manifest, label, source.folder, "erased before") for label in manifest.erased_before]

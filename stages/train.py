@@ -14,6 +14,7 @@ from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.params import Params
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.seeds import derive_seed
 from unlearning.stage import run_stage
 from unlearning.taking import Role, take
@@ -40,6 +41,7 @@ def main() -> None:
 
 def train(name: str, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
+    record = Recorder(stage)
     shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
     refuse_excess("train", recipe, params, manifest)
     identity = params.model_dump(include={"precision", "model"})
@@ -52,13 +54,14 @@ def train(name: str, params: Params) -> None:
         run = Run(stage, where, manifest, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
         run.drive(train_classifier(run, recipe, PARTS[name]))
         if where.main:
-            header = new_header(shape, manifest, stage, recipe.model_dump())
+            header = new_header(shape, manifest, stage, recipe.model_dump(), seed=seed)
             outputs.write(folder, Checkpoint(header, model, None), run)
 
     weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
     folders = repeat(stage, params.seeds, where, lambda _: Needs(identity, [MANIFEST, *weights]), work)
     if where.main:
         outputs.collect(folders)
+        record.write(identity, params.seeds, manifest.hash, [MANIFEST, *weights], outputs.paths, where)
 
 
 if __name__ == "__main__":

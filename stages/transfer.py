@@ -3,12 +3,14 @@
 import argparse
 from pathlib import Path
 
-from unlearning.data.manifest import load_manifest
+from unlearning.data.manifest import FORGET, MANIFEST, load_manifest
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError
 from unlearning.files import write_json
-from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
+from unlearning.models.checkpoint import checkpoint_path, load_model
 from unlearning.params_file import load_params
+from unlearning.records.transferred import transfer_record
+from unlearning.run_record import Recorder
 from unlearning.stage import run_stage
 from unlearning.transfer import transfer
 
@@ -22,12 +24,18 @@ def main() -> None:
     entry = next((entry for entry in params.downstream if entry.name == given.name), None)
     if entry is None:
         raise InputError(f"downstream: params.yaml has no set named {given.name!r}")
+    record = Recorder(f"transfer@{entry.name}/{given.model}")
     where, numbers = launch(params.precision), {}
     for seed in params.seeds:
-        model = load_checkpoint(checkpoint_path(given.model, seed), manifest).model
-        name = f"{given.model}, seed {seed}"
-        numbers[seed] = {"knn_acc": transfer(name, model, entry, manifest, params, where)}
-    write_json(Path(f"metrics/transfer/{entry.name}/{given.model}.json"), numbers)
+        own = load_model(given.model, seed, manifest)
+        chain = {"model": given.model, "seed": seed, "split": manifest.hash, "checkpoint": own.sha256}
+        accuracy = transfer(f"{given.model}, seed {seed}", own.model, entry, manifest, params, where)
+        numbers[seed] = transfer_record(chain, entry.name, accuracy)
+    path = Path(f"metrics/transfer/{entry.name}/{given.model}.json")
+    write_json(path, numbers)
+    models = [checkpoint_path(given.model, seed) for seed in params.seeds]
+    chosen = params.model_dump(include={"precision", "knn"}) | {"set": entry.model_dump()}
+    record.write(chosen, params.seeds, manifest.hash, [MANIFEST, FORGET, *models], [path], where)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ import sys
 from pathlib import Path
 
 from unlearning.budgets import refuse_excess
-from unlearning.data.manifest import load_manifest
+from unlearning.data.manifest import FORGET, MANIFEST, load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.methods import method_config, method_program, refuse_classes_alone
-from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
+from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_model, new_header
 from unlearning.params_file import load_params
+from unlearning.run_record import Recorder
 from unlearning.seeds import derive_seed
 from unlearning.stage import run_stage
 
@@ -21,6 +22,7 @@ import torch
 
 def main() -> None:
     name, params, manifest = sys.argv[1], load_params(), load_manifest()
+    record = Recorder(f"unlearn@{name}")
     if manifest.forget_samples:
         refuse_classes_alone([name])
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
@@ -35,7 +37,7 @@ def main() -> None:
     }
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
-        start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
+        start = load_model(start_model, seed, manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         fresh = start.builder(params.model.pretrained)
         run = Run(
@@ -44,7 +46,7 @@ def main() -> None:
         )  # fmt: skip
         run.drive(program(run, config))
         if where.main:
-            header = new_header(start.header.architecture, manifest, stage, config.model_dump())
+            header = new_header(start.header.architecture, manifest, stage, config.model_dump(), seed=seed, start=start)
             outputs.write(folder, Checkpoint(header, start.model, modules=None), run)
 
     def needs(seed: int) -> Needs:
@@ -53,6 +55,9 @@ def main() -> None:
     folders = repeat(stage, params.seeds, where, needs, work)
     if where.main:
         outputs.collect(folders)
+        starts = [checkpoint_path(start_model, seed) for seed in params.seeds]
+        inputs = [MANIFEST, FORGET, outside, *starts]
+        record.write(identity, params.seeds, manifest.hash, inputs, outputs.paths, where)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 
 CLASSES = ["ant", "bee", "cat", "dog", "elk"]
 SMALL = Architecture("resnet18", {"layers": [1, 1, 1, 1], "channels": [16, 32, 64, 128]}, None, len(CLASSES), 3, 64)

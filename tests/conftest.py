@@ -20,7 +20,8 @@ from unlearning.data.manifest import Manifest, Split, save_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.params import Augment
 
 CLASSES, SIZE = 6, 8

@@ -17,8 +17,10 @@ import yaml
 from tests.conftest import PARAMS, SHAPE, values_of_params, without_forget_images
 from unlearning.data.batches import load_pixels, save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
+from unlearning.files import sha256_of, write_json
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
+from unlearning.records.cost import cost_record
 
 Numbers = dict[str, Any]
 Measured = Callable[[Manifest], tuple[Numbers, Numbers, str]]
@@ -30,6 +32,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "retain_only": {"steps": 1},
     "figures": {"models": ["ec"], "queries": 2, "neighbours": 2},
 }
+
+
+def no_cost(name: str, manifest: Manifest) -> dict[str, Any]:
+    """Return the record of a model that was given."""
+    checkpoint = sha256_of(checkpoint_path(name, 0))
+    return cost_record({"model": name, "seed": 0, "split": manifest.hash, "checkpoint": checkpoint}, None)
 
 
 @pytest.fixture
@@ -57,7 +65,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
             torch.manual_seed(seed)
             header = new_header(SHAPE, manifest, stage, {})
             save_checkpoint(checkpoint_path(name, 0), Checkpoint(header, build(SHAPE), None))
-            Path(f"metrics/cost/{name}.json").write_text(json.dumps({"0": {}}))
+            write_json(Path(f"metrics/cost/{name}.json"), {0: no_cost(name, manifest)})
         for name in ("original", "ec"):
             run("evaluate", name)
         run("compare")

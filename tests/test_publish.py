@@ -7,6 +7,7 @@ import yaml
 
 from tests.conftest import values_of_params
 from unlearning.data.manifest import Manifest, Split, save_manifest
+from unlearning.data.written import SPLITS
 from unlearning.errors import InputError
 from unlearning.page.pictured import TITLE, as_mark
 from unlearning.publish import publish
@@ -25,8 +26,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(name)
     ask_for_photos(False)
-    labels = Split(["0"], np.zeros(1, dtype=np.int64))
-    save_manifest(Manifest("image_folder", ["dog", "cat"], 8, 3, [0.0], [1.0], None, "content", {"test": labels}, [0]))
+    splits = {name: Split([f"{name}/0"], np.zeros(1, dtype=np.int64)) for name in SPLITS}
+    save_manifest(Manifest("image_folder", ["dog", "cat"], 8, 1, [0.0], [1.0], "images", "content", splits, [0]))
     return tmp_path
 
 

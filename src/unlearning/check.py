@@ -23,7 +23,7 @@ from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
 from unlearning.errors import Faults, InputError, did_you_mean
 from unlearning.inputs import outside_of, refuse_missing
 from unlearning.methods import method_config, refuse_classes_alone
-from unlearning.models.backbone import Architecture
+from unlearning.models.architecture import Architecture
 from unlearning.params import Augment, Forget, Params, Recipe
 from unlearning.params_file import PARAMS, blocks_of, load_values
 from unlearning.sources import Source, load_source

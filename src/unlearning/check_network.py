@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from unlearning.errors import Faults, InputError, brief
 from unlearning.methods import method_refusals
 from unlearning.methods.families.points import EveryPoint, points_of
-from unlearning.models.backbone import Architecture, build, classifier_of
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build, classifier_of
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.kwargs import faults_of
 from unlearning.models.supervision import SupervisedNetwork

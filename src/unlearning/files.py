@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from unlearning.errors import NO_ROOM, InputError, same_command
@@ -114,3 +115,14 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 22):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_known(path: Path) -> str:
+    """Return the SHA-256 of a file, computed once in a process as long as its inode, size and time stay."""
+    found = path.stat()
+    return _sha256_of_state(path.resolve(), found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+@cache
+def _sha256_of_state(path: Path, *_: int) -> str:
+    return sha256_of(path)

@@ -28,7 +28,8 @@ from unlearning.engine.run import Run
 from unlearning.errors import Stopped
 from unlearning.methods import method_program
 from unlearning.methods.scar import keep_loss
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import PretrainEC, Train, known_methods
 from unlearning.training.classifier import train_classifier

@@ -22,7 +22,8 @@ from unlearning.engine.launch import launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.methods import method_program
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import PretrainEC, Recipe, Train, known_methods
 from unlearning.training.classifier import train_classifier

@@ -71,7 +71,7 @@ def evaluate(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 def raw(seed: int = 0) -> dict[str, Any]:
-    numbers: dict[str, Any] = json.loads(Path("metrics/raw/ec.json").read_text())[str(seed)]
+    numbers: dict[str, Any] = json.loads(Path("metrics/raw/ec.json").read_text())[str(seed)]["measured"]
     return numbers
 
 

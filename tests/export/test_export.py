@@ -21,7 +21,8 @@ from unlearning.data.manifest import Manifest, Split, save_manifest
 from unlearning.data.reading import read_image
 from unlearning.errors import InputError
 from unlearning.export import exported, outputs, write_export
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
 
 FORGET = [1, 3]

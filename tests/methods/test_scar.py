@@ -13,7 +13,8 @@ from unlearning.errors import InputError
 from unlearning.methods import scar
 from unlearning.methods.families.points import final_point
 from unlearning.methods.scar import Classes, keep_loss, precision, shrunk, tukey
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 
 RETAINED = [0, 2, 3, 5]
 FORGET = torch.tensor([1, 4])

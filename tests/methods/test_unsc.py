@@ -12,7 +12,8 @@ from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.methods import pl, unsc
 from unlearning.methods.unsc import activation_grams, basis, input_columns, outside
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.params import Recipe
 from unlearning.seeds import generator
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -66,6 +67,50 @@ def test_unknown_model_suggests_the_nearest() -> None:
 def test_wrong_arguments_are_the_users_to_mend(name: str, kwargs: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=rf"model\.kwargs: timm cannot build {name} with .*{next(iter(kwargs))}"):
         build(shape(name, kwargs))
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"bogus": 1},
+        {"num_classes": 3},
+        {"block": "basic"},
+        {"checkpoint_path": "x.pth"},
+        {"pretrained": True},
+        {"pretrained_cfg": "x"},
+        {"pretrained_cfg_overlay": {"file": "x.pth"}},
+        {"pretrained_strict": False},
+        {"cache_dir": "/tmp/x"},
+        {"scriptable": True},
+        {"features_only": True},
+        {"act_layer": "../x"},
+        {"act_layer": "hf-hub:x"},
+        {"channels": [8, "a/b"]},
+        {"layers": [1] * 2000},
+        {"layers": {"file": "x"}},
+    ],
+)
+def test_only_arguments_that_shape_the_network_reach_timm(
+    kwargs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("timm was called"))
+    with pytest.raises(InputError, match=rf"^model\.kwargs: '?{next(iter(kwargs))}"):
+        build(shape("resnet18", kwargs))
+
+
+@pytest.mark.parametrize("name", ["hf-hub:timm/resnet18", "local-dir:/tmp/x", "resnet18.a/b", "../resnet18", ""])
+def test_a_name_is_that_of_an_architecture_and_no_place(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("timm was called"))
+    with pytest.raises(InputError, match=r"model\.name: timm has no model"):
+        build(shape(name, {}))
+
+
+def test_a_pickle_that_a_header_names_is_never_opened(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    Path(tmp_path / "x.pth").write_bytes(b"cos\nsystem\n(S'touch " + bytes(mark) + b"'\ntR.")
+    with pytest.raises(InputError, match="'checkpoint_path' is no argument that shapes a network"):
+        build(shape("resnet18", {"checkpoint_path": str(tmp_path / "x.pth")}))
+    assert not mark.exists()
 
 
 def test_model_without_pretrained_weights_says_so() -> None:

@@ -10,10 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import unlearning.models.checkpoint as checkpoint_module
+import unlearning.sealed_tensors as file_module
 from tests.architectures import SMALL
+from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.errors import InputError
+from unlearning.files import sha256_of
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import (
     Checkpoint,
@@ -32,6 +34,7 @@ PATH = Path("models/original.safetensors")
 SAVE_AGAIN = """
 import sys
 from pathlib import Path
+from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import load_manifest
 from unlearning.models.checkpoint import load_checkpoint, save_checkpoint
 save_checkpoint(Path(sys.argv[2]), load_checkpoint(Path(sys.argv[1]), load_manifest()))
@@ -116,6 +119,8 @@ def test_other_content_gives_other_bytes(checkpoint: Checkpoint) -> None:
 def test_another_process_with_another_hash_seed_writes_the_same_bytes(
     checkpoint: Checkpoint, manifest: Manifest
 ) -> None:
+    for name in manifest.splits:
+        save_pixels(name, torch.zeros(5, 3, 1, 1, dtype=torch.uint8))
     save_manifest(manifest)
     save_checkpoint(PATH, checkpoint)
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
@@ -137,7 +142,7 @@ def test_truncated_checkpoint_is_broken(checkpoint: Checkpoint, manifest: Manife
     save_checkpoint(PATH, checkpoint)
     content = PATH.read_bytes()
     PATH.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"original\.safetensors is broken"):
+    with pytest.raises(InputError, match=r"original\.safetensors is not a checkpoint.*broken"):
         load_checkpoint(PATH, manifest)
 
 
@@ -181,10 +186,35 @@ def test_checkpoint_of_another_version_is_refused(checkpoint: Checkpoint, manife
     save_checkpoint(PATH, checkpoint)
     with safe_open(PATH, framework="pt") as file:
         text = file.metadata()[HEADER]
-    assert '"unlearning-1"' in text
-    save_file(model_weights(PATH), PATH, metadata={HEADER: text.replace("unlearning-1", "unlearning-0")})
+    assert '"unlearning-2"' in text
+    save_file(model_weights(PATH), PATH, metadata={HEADER: text.replace("unlearning-2", "unlearning-0")})
     with pytest.raises(InputError, match="another version of this pipeline"):
         load_checkpoint(PATH, manifest)
+
+
+def test_weights_of_another_model_under_this_header_are_refused(checkpoint: Checkpoint, manifest: Manifest) -> None:
+    save_checkpoint(PATH, checkpoint)
+    with safe_open(PATH, framework="pt") as file:
+        text = file.metadata()[HEADER]
+    other = {f"model.{name}": value + 1 for name, value in model_weights(PATH).items()}
+    save_file(other, PATH, metadata={HEADER: text})
+    with pytest.raises(InputError, match=r"original\.safetensors .*its tensors are not those that were written"):
+        load_checkpoint(PATH, manifest)
+    with pytest.raises(InputError, match=r"original\.safetensors .*its tensors are not those that were written"):
+        model_weights(PATH)
+
+
+def test_the_header_says_of_which_file_the_model_came(checkpoint: Checkpoint, manifest: Manifest) -> None:
+    save_checkpoint(PATH, checkpoint)
+    first = load_checkpoint(PATH, manifest)
+    assert first.sha256 == sha256_of(PATH)
+    second_path = Path("models/ec_modules/0.safetensors")
+    header = new_header(SMALL, manifest, "pretrain_ec", {}, seed=0, start=first)
+    save_checkpoint(second_path, Checkpoint(header, first.model, None))
+    second = load_checkpoint(second_path, manifest)
+    third = new_header(SMALL, manifest, "unlearn@ec", {}, seed=0, start=second)
+    assert (second.header.came_from, second.header.original) == (first.sha256, first.sha256)
+    assert (third.came_from, third.original) == (second.sha256, first.sha256)
 
 
 def test_weights_that_contradict_the_header_are_refused(checkpoint: Checkpoint, manifest: Manifest) -> None:
@@ -205,7 +235,7 @@ def test_interrupted_write_leaves_the_old_file_and_nothing_else(
         os.truncate(path, 1000)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint_module, "save_file", interrupted)
+    monkeypatch.setattr(file_module, "save_file", interrupted)
     nn.init.zeros_(checkpoint.model.fc.weight)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(PATH, checkpoint)

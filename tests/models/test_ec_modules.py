@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from tests.architectures import Backbone
-from unlearning.models.backbone import Architecture, build, parameter_count
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build, parameter_count
 from unlearning.models.ec_modules import ConvBlock, ec_modules, point_key
 from unlearning.models.taps import tapped
 

@@ -17,7 +17,8 @@ from torch.optim.swa_utils import AveragedModel
 from tests.architectures import SMALL, enliven
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.models.ec_modules import ec_modules
 from unlearning.models.given import Given, GivenFile, load_given, trained_on
@@ -484,6 +485,9 @@ def test_an_original_with_more_outputs_is_refused(manifest: Manifest) -> None:
         ("conv1.weight", lambda value: value > 0, r"of type torch\.bool"),
         ("fc.weight", lambda value: value.to(torch.complex64), r"of type torch\.complex64"),
         ("fc.weight", lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8), r"of type torch\.qint8"),
+        ("fc.weight", lambda value: value.bool(), r"of type torch\.bool"),
+        ("fc.weight", lambda value: value.fill_(1e38), r"holds weights up to 1e\+38"),
+        ("fc.bias", lambda value: value.fill_(-1e30), r"holds weights up to 1e\+30"),
         ("layer1.0.bn1.running_var", lambda value: value - 100, r"negative variance"),
     ],
 )

@@ -10,7 +10,8 @@ import timm
 
 from tests.architectures import CASES, Case
 from unlearning.errors import InputError
-from unlearning.models.backbone import Architecture, build
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build
 from unlearning.models.kwargs import SHAPES, faults_of
 
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.architectures import Backbone
-from unlearning.models.backbone import Architecture, build, classifier_of
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build, classifier_of
 from unlearning.models.ec_modules import ec_modules, point_key
 from unlearning.models.supervision import FINAL, SupervisedNetwork, Supervision, blank_image, forward_pair
 from unlearning.models.taps import tapped

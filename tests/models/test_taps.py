@@ -4,7 +4,8 @@ from torch import nn
 
 from tests.architectures import Backbone
 from unlearning.errors import InputError
-from unlearning.models.backbone import Architecture, build, classifier_of
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build, classifier_of
 from unlearning.models.taps import (
     Stage,
     blocks_of,

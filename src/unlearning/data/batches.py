@@ -12,13 +12,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from unlearning.data.augment import ASPECT, apply, draw
 from unlearning.data.images import evaluation_view, fit
-from unlearning.data.manifest import SPLIT_FOLDER, Manifest
+from unlearning.data.manifest import Manifest, pixel_file
 from unlearning.data.reading import AnotherFile, BadImage, known_of, read_image, rules_of
 from unlearning.data.stamps import load_stamps
+from unlearning.data.written import MANIFEST
 from unlearning.errors import InputError
-from unlearning.files import write_atomically
+from unlearning.files import sha256_known, write_atomically
 from unlearning.params import Augment
+from unlearning.read_back import Origin, require_file
 from unlearning.seeds import derive_seed, generator
+
+PIXELS = Origin("a file of pixels of this split", MANIFEST.stage)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class ImageSplit:
         self.reader: Reader
         if pixels is not None or manifest.root is None:
             own = manifest.splits[split]
-            held = load_pixels(own.pixels_of or split, own.rows) if pixels is None else pixels
+            name = own.pixels_of or split
+            held = load_pixels(name, own.rows, manifest.pixels.get(name)) if pixels is None else pixels
             self.reader = Resident(held.to(device), manifest.image_size, manifest.eval_resize, rank, world)
         else:
             self.reader = Streaming(manifest, split, workers, rank, world)
@@ -106,21 +111,27 @@ def save_pixels(split: str, pixels: Tensor) -> None:
         with path.open("wb") as file:
             np.save(file, pixels.numpy())
 
-    write_atomically(SPLIT_FOLDER / f"{split}.npy", write, pixels.nbytes)
+    write_atomically(pixel_file(split), write, pixels.nbytes)
 
 
-def load_pixels(split: str, rows: np.ndarray | None = None) -> Tensor:
+def load_pixels(split: str, rows: np.ndarray | None = None, expected: str | None = None) -> Tensor:
     """Return what `save_pixels` wrote, memory-mapped, so that processes share its pages; a copy of `rows` if given.
 
-    Raises InputError when the file is missing or broken.
+    expected: SHA-256 of the file, as the manifest says; None where it is not known. Raises InputError when the file is
+    missing, broken, or another one.
     """
-    path = SPLIT_FOLDER / f"{split}.npy"
+    path = pixel_file(split)
+    require_file(path, PIXELS)
+    if expected is not None and sha256_known(path) != expected:
+        PIXELS.refuse(path, "its content is not what the stage wrote: its hash is not the manifest's")
     try:
         # "c": copy-on-write. The file is DVC's and read-only, but torch asks for writable memory.
         pixels = np.load(path, mmap_mode="c")
+        if pixels.dtype != np.uint8 or pixels.ndim != 4:
+            raise ValueError(f"{pixels.dtype} {pixels.shape}; uint8 (N, C, H, W) was expected")
         return torch.from_numpy(pixels if rows is None else pixels[rows])
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"cannot read {path} ({error}); run `dvc repro split`, or `dvc checkout`") from None
+    except Exception as error:  # a damaged header can raise nearly anything
+        PIXELS.refuse(path, str(error))
 
 
 class Resident:

@@ -20,15 +20,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from unlearning.data import written
+from unlearning.data.written import SPLITS, WrittenSplit, read_forget, read_manifest
 from unlearning.errors import InputError
-from unlearning.files import write_atomically, write_json
+from unlearning.files import sha256_of, write_atomically, write_json
+from unlearning.read_back import seal_of, sealed
 
 SPLIT_FOLDER = Path("data/split")
 MANIFEST = SPLIT_FOLDER / "manifest.json"
 FORGET = Path("data/forget.json")
 Part = Literal["all", "forget", "retain"]
-SPLITS = ("train", "validation", "test")
-UNWRITTEN = ("splits", "forget_classes", "forget_samples", "held_back", "view_of")  # fields that the first file lacks
+# Fields that do not tell one set of samples from another: those of a request, of a view, of files beside the manifest.
+NO_IDENTITY = ("splits", "forget_classes", "forget_samples", "held_back", "view_of", "pixels")
 WHERE_KNOWN = ("value_range", "told_by")  # fields that the first file lacks where they are None
 
 
@@ -62,11 +65,12 @@ class Manifest:
     forget_samples: tuple[int, ...] = ()  # positions in the training split; where there are some, no class is forgotten
     held_back: tuple[int, ...] = ()  # positions in the training split that are not selected, for a while
     view_of: str | None = None  # hash of the manifest that this one shows a part of
+    pixels: dict[str, str] = field(default_factory=dict)  # SHA-256 of the file of pixels of each split, once written
 
     @property
     def hash(self) -> str:
         """Identify samples, labels, split and content; what is to be forgotten, or was before, is not part of it."""
-        return self.view_of or hashlib.sha256(_dump(replace(self, erased_before=[])).encode()).hexdigest()[:16]
+        return self.view_of or hashlib.sha256(_joined(_lines(self, with_before=False)).encode()).hexdigest()[:16]
 
     @property
     def request(self) -> list[int] | str:
@@ -74,6 +78,12 @@ class Manifest:
         if not self.forget_samples:
             return self.forget_classes
         return hashlib.sha256(json.dumps(self.erased_samples).encode()).hexdigest()[:16]
+
+    @property
+    def forget_hash(self) -> str:
+        """Identify what is to be forgotten of which samples: split, classes and sample ids."""
+        chosen = {"split": self.hash, "classes": self.forget_classes, "samples": self.erased_samples}
+        return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()[:16]
 
     @property
     def absent_classes(self) -> list[int]:
@@ -152,12 +162,22 @@ class Manifest:
         return replace(self, splits=self.splits | {"validation": _no_sample()})
 
 
+def pixel_file(split: str) -> Path:
+    """Return where the pixels of a split lie."""
+    return SPLIT_FOLDER / f"{split}.npy"
+
+
 def save_manifest(manifest: Manifest) -> None:
-    """Write both files, each atomically."""
-    write_atomically(MANIFEST, lambda temporary: temporary.write_text(_dump(manifest), encoding="utf-8"))
+    """Write both files, each atomically and with a seal; pixels that lie beside them must have been written."""
+    files = {name: pixel_file(name) for name in manifest.splits} if manifest.root is None else {}
+    pixels = {name: sha256_of(path) for name, path in files.items() if path.is_file()}
+    lines = [*_lines(manifest, with_before=bool(manifest.erased_before)), f'"pixels": {json.dumps(pixels)}']
+    seal = seal_of(json.loads(_joined(lines)))
+    text = _joined([*lines, f'"seal": "{seal}"'])
+    write_atomically(MANIFEST, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     chosen = {"split": manifest.hash, "forget_classes": manifest.forget_classes, "names": manifest.erased}
     samples = {"forget_samples": manifest.erased_samples} if manifest.forget_samples else {}
-    write_json(FORGET, chosen | samples)
+    write_json(FORGET, sealed(chosen | samples))
 
 
 def load_manifest() -> Manifest:
@@ -204,42 +224,33 @@ def load_samples() -> Manifest:
 
 
 def _with_request(samples: Manifest) -> Manifest:
-    chosen = _read(FORGET)
-    try:
-        split, classes, ids = chosen["split"], chosen["forget_classes"], chosen.get("forget_samples", [])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{FORGET} is no choice of classes ({error}); run `dvc repro --force split`") from None
-    if split != samples.hash:
+    chosen = read_forget(FORGET)
+    if chosen.split != samples.hash:
         raise InputError(f"{FORGET} belongs to another split than {MANIFEST}; run `dvc repro --force split`")
+    wrong = chosen.fits(samples.classes, samples.erased_before)
+    if wrong:
+        written.FORGET.refuse(FORGET, wrong)
+    ids = chosen.forget_samples
     positions = {name: position for position, name in enumerate(samples.splits["train"].ids)} if ids else {}
     unknown = [name for name in ids if name not in positions]
     if unknown:
         raise InputError(
             f"{FORGET} names {unknown[0]!r}, no training image of {MANIFEST}; run `dvc repro --force split`"
         )
-    return replace(samples, forget_classes=classes, forget_samples=tuple(positions[name] for name in ids))
+    forget_samples = tuple(positions[name] for name in ids)
+    return replace(samples, forget_classes=chosen.forget_classes, forget_samples=forget_samples)
 
 
 def _load_whole() -> Manifest:
-    fields = _read(MANIFEST)
-    try:
-        splits = {
-            name: Split(split["ids"], np.asarray(split["labels"], dtype=np.int64), _borrowed(split))
-            for name, split in fields.pop("splits").items()
-        }
-        return Manifest(**fields, splits=splits, forget_classes=[])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{MANIFEST} is not a manifest ({error}); run `dvc repro --force split`") from None
+    found = read_manifest(MANIFEST)
+    fields = {name: getattr(found, name) for name in type(found).model_fields if name not in ("seal", "splits")}
+    splits = {name: _read_split(found.splits[name]) for name in SPLITS}
+    return Manifest(**fields, splits=splits, forget_classes=[])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} not found; run `dvc repro split` first") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); run `dvc repro --force split`") from None
-    return fields
+def _read_split(split: WrittenSplit) -> Split:
+    borrowed = {int(position): lender for position, lender in split.borrowed.items()}
+    return Split(split.ids, np.asarray(split.labels, dtype=np.int64), borrowed)
 
 
 def _no_sample() -> Split:
@@ -254,23 +265,20 @@ def _part_of(split: Split, shown: np.ndarray, of_train: np.ndarray) -> Split:
     return Split([split.ids[position] for position in shown], split.labels[shown], borrowed, rows, split.pixels_of)
 
 
-def _borrowed(split: dict[str, Any]) -> dict[int, int]:
-    return {int(position): lender for position, lender in split.get("borrowed", {}).items()}
-
-
-def _dump(manifest: Manifest) -> str:
-    """One line a field: short enough to look at, and diffs name the field."""
-    written = [key for key in vars(manifest) if key not in UNWRITTEN]
-    written = [key for key in written if key not in WHERE_KNOWN or getattr(manifest, key) is not None]
-    if not manifest.erased_before:
-        written.remove("erased_before")
-    lines = [f"{json.dumps(key)}: {json.dumps(getattr(manifest, key))}" for key in written]
+def _lines(manifest: Manifest, with_before: bool) -> list[str]:
+    """Return a line a field: short enough to look at, and diffs name the field."""
+    kept = [key for key in vars(manifest) if key not in NO_IDENTITY and (with_before or key != "erased_before")]
+    kept = [key for key in kept if key not in WHERE_KNOWN or getattr(manifest, key) is not None]
+    lines = [f"{json.dumps(key)}: {json.dumps(getattr(manifest, key))}" for key in kept]
     splits = [f"{json.dumps(name)}: {_dump_split(split)}" for name, split in manifest.splits.items()]
-    return "{" + ",\n".join([*lines, '"splits": {' + ",\n".join(splits) + "}"]) + "}\n"
+    return [*lines, '"splits": {' + ",\n".join(splits) + "}"]
+
+
+def _joined(lines: list[str]) -> str:
+    return "{" + ",\n".join(lines) + "}\n"
 
 
 def _dump_split(split: Split) -> str:
-    fields = {"labels": split.labels.tolist(), "ids": split.ids} | (
-        {"borrowed": split.borrowed} if split.borrowed else {}
-    )
+    fields: dict[str, Any] = {"labels": split.labels.tolist(), "ids": split.ids}
+    fields |= {"borrowed": split.borrowed} if split.borrowed else {}
     return "{" + ",\n ".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in fields.items()) + "}"

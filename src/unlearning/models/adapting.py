@@ -15,6 +15,7 @@ from unlearning.models.state_dicts import Found, Weights
 
 # Left in a state_dict by tools, or rebuilt by the model: EMA's counter, a profiler's counts, old Swin's tables.
 NO_WEIGHTS = ("n_averaged", "total_ops", "total_params", "relative_position_index", "attn_mask", "num_batches_tracked")
+ABSURD = 1e30  # its square is beyond float32
 NEVER = 20.0  # nats below the lowest bias of the kept classes
 
 
@@ -164,6 +165,12 @@ def _refuse_broken(path: Path, name: str, value: Tensor) -> None:
         raise InputError(
             f"{path}: {name} holds NaN or infinity ({bad} of {value.numel()} values); the training diverged or the "
             "file is damaged; give an earlier checkpoint"
+        )
+    largest = value.float().abs().max().item() if value.numel() else 0.0
+    if largest >= ABSURD:
+        raise InputError(
+            f"{path}: {name} holds weights up to {largest:.0e}, with which no network computes; the training diverged "
+            "or the file is damaged; give an earlier checkpoint"
         )
     if name.endswith("running_var") and (value < 0).any():
         raise InputError(f"{path}: {name} holds a negative variance; the file is damaged")

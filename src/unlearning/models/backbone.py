@@ -1,32 +1,19 @@
 """Any timm classifier, with a small-image stem and weights from timm or a local file."""
 
 import re
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import timm
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError, and_more
+from unlearning.models.architecture import Architecture
 from unlearning.models.kwargs import MODEL, faults_of
 from unlearning.models.state_dicts import Weights, find_weights
 from unlearning.models.weight_file import read_content
 from unlearning.params import Model
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """All that is needed to build the network again; written into every checkpoint."""
-
-    name: str  # timm's
-    kwargs: dict[str, Any]  # of timm.create_model
-    small_stem: int | None  # stride of the 3x3 stem
-    classes: int
-    channels: int
-    image_size: int
 
 
 def architecture(model: Model, manifest: Manifest) -> Architecture:

@@ -1,6 +1,5 @@
 """Checkpoints: safetensors with a header that says how to rebuild the model and refuses a wrong one."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -8,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
-from unlearning.files import write_atomically
-from unlearning.models.backbone import Architecture, build, load_exactly
+from unlearning.files import sha256_known
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build, load_exactly
 from unlearning.models.ec_modules import ec_modules
-from unlearning.models.header import FORMAT, HEADER, header_fields
+from unlearning.models.header import CHECKPOINTS, FORMAT, WrittenHeader, header_of, origin_of
+from unlearning.sealed_tensors import read_tensors, write_tensors
 
-CHECKPOINTS = Path("models")
 MODEL, MODULES = "model.", "modules."
 
 
@@ -36,6 +34,9 @@ class Header:
     source: str | None = None  # SHA-256 and name of the file that the user gave, where the model comes from one
     forget_samples: str | None = None  # hash of their ids, for a model made to forget samples
     erased_before: list[int] = field(default_factory=list)  # classes of earlier requests
+    seed: int | None = None  # of the repetition
+    came_from: str | None = None  # SHA-256 of the checkpoint that it started from, where it did from one of ours
+    original: str | None = None  # SHA-256 of the original's checkpoint that it descends from
 
     @property
     def request(self) -> list[int] | str:
@@ -48,6 +49,8 @@ class Checkpoint:
     header: Header
     model: nn.Module
     modules: nn.ModuleDict | None  # EC modules, in models/ec_modules/ only
+    sha256: str | None = None  # of the file it was read from
+    weights: str | None = None  # hash of its tensors alone
 
     def builder(self, pretrained: bool | str) -> Callable[[], nn.Module]:
         """Return what builds the model as it was before any training; pretrained: where training began, as `build`."""
@@ -60,9 +63,15 @@ def checkpoint_path(model: str, seed: int) -> Path:
 
 
 def new_header(
-    architecture: Architecture, manifest: Manifest, stage: str, params: dict[str, Any], source: str | None = None
+    architecture: Architecture,
+    manifest: Manifest,
+    stage: str,
+    params: dict[str, Any],
+    source: str | None = None,
+    seed: int | None = None,
+    start: Checkpoint | None = None,
 ) -> Header:
-    """Return the header of a model trained or unlearned on this split."""
+    """Return the header of a model trained or unlearned on this split; start: the checkpoint that it came from."""
     return Header(
         architecture,
         manifest.classes,
@@ -75,6 +84,9 @@ def new_header(
         source,
         manifest.request if isinstance(manifest.request, str) else None,
         manifest.erased_before,
+        seed,
+        start.sha256 if start else None,
+        (start.header.original or start.sha256) if start else None,
     )
 
 
@@ -83,9 +95,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = _named(MODEL, checkpoint.model)
     if checkpoint.modules is not None:
         tensors |= _named(MODULES, checkpoint.modules)
-    header = json.dumps({"format": FORMAT, **asdict(checkpoint.header)}, sort_keys=True)
-    size = sum(tensor.nbytes for tensor in tensors.values())
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata={HEADER: header}), size)
+    write_tensors(path, tensors, {"format": FORMAT, **asdict(checkpoint.header)})
 
 
 def load_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
@@ -93,40 +103,56 @@ def load_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
 
     Raises InputError when the file is missing, broken, or belongs to other classes or another split.
     """
-    header, tensors = read_header(path), _read_tensors(path)
-    if header is None:
+    written = _written(path)
+    tensors = read_tensors(path, origin_of(path), written.weights if written else None)
+    if written is None:
         raise InputError(f"{path} has no header of this pipeline; give it as original.checkpoint instead")
+    header = _header(written)
     _refuse_other_data(path, header, manifest)
     model = build(header.architecture)
     load_exactly(model, _with_prefix(tensors, MODEL), path)
     model.eval()
     weights = _with_prefix(tensors, MODULES)
-    if not weights:
-        return Checkpoint(header, model, None)
-    modules = ec_modules(model)
-    load_exactly(modules, weights, path)
-    return Checkpoint(header, model, modules)
+    modules = ec_modules(model) if weights else None
+    if modules is not None:
+        load_exactly(modules, weights, path)
+    return Checkpoint(header, model, modules, sha256_known(path), written.weights)
+
+
+def load_model(name: str, seed: int, manifest: Manifest) -> Checkpoint:
+    """Rebuild the model of a repetition like `load_checkpoint`; raises InputError where it is another's checkpoint."""
+    path = checkpoint_path(name, seed)
+    found = load_checkpoint(path, manifest)
+    made = "ec_modules" if found.header.stage == "pretrain_ec" else found.header.stage.rpartition("@")[2]
+    if made != name or found.header.seed not in (None, seed):
+        origin_of(path).refuse(path, f"it is seed {found.header.seed} of {found.header.stage}")
+    return found
 
 
 def read_header(path: Path) -> Header | None:
     """Return the header, or None for a safetensors file (or another format) that this pipeline did not write.
 
-    Raises InputError when the file is missing.
+    Raises InputError when the file is missing, or the header is damaged or of another version.
     """
-    if not path.is_file():
-        raise InputError(f"no checkpoint {path}; run the stage that makes it, or `dvc checkout`")
-    fields = header_fields(path)
-    if fields is None:
-        return None
-    if fields.pop("format") != FORMAT:
-        raise InputError(f"{path} was written by another version of this pipeline; rebuild it with `dvc repro --force`")
-    fields["architecture"] = Architecture(**fields["architecture"])
-    return Header(**fields)
+    written = _written(path)
+    return _header(written) if written else None
 
 
 def model_weights(path: Path) -> dict[str, Tensor]:
-    """Return the classifier's weights of a checkpoint of this pipeline."""
-    return _with_prefix(_read_tensors(path), MODEL)
+    """Return the classifier's weights of a checkpoint of this pipeline; raises InputError when they are damaged."""
+    written = _written(path)
+    return _with_prefix(read_tensors(path, origin_of(path), written.weights if written else None), MODEL)
+
+
+def _written(path: Path) -> WrittenHeader | None:
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; run the stage that makes it, or `dvc checkout`")
+    return header_of(path)
+
+
+def _header(written: WrittenHeader) -> Header:
+    fields = {name: getattr(written, name) for name in Header.__dataclass_fields__}
+    return Header(**fields | {"architecture": Architecture(**written.architecture.model_dump())})
 
 
 def _refuse_other_data(path: Path, header: Header, manifest: Manifest) -> None:
@@ -151,14 +177,6 @@ def _refuse_other_data(path: Path, header: Header, manifest: Manifest) -> None:
 
 def _said(request: list[int] | str) -> str:
     return f"the samples {request}" if isinstance(request, str) else f"the classes {request}"
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise InputError(f"{path} is broken ({error}); remove it and run `dvc checkout` or `dvc repro`") from None
 
 
 def _named(prefix: str, module: nn.Module) -> dict[str, Tensor]:

@@ -112,7 +112,10 @@ def doubts(answers: dict[str, Answers], manifest: Manifest, knows_forget: bool) 
     knows = _knows(answers, forget, least)
     names = ", ".join(manifest.classes[label] for label in forget)
     if knows_forget and knows is False:
-        return [f"it does not know the classes to forget ({names}): was it trained with them, under these names?"]
+        return [
+            f"it does not know the classes to forget ({names}): was it trained with them, under these names? Other "
+            f"causes: {CAUSES}"
+        ]
     if knows and not knows_forget:
         return [f"it knows the classes to forget ({names}): was it trained without them?"]
     return []

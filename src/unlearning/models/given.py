@@ -15,7 +15,8 @@ from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError, did_you_mean
 from unlearning.files import sha256_of
 from unlearning.models.adapting import adapted
-from unlearning.models.backbone import Architecture, build, load_exactly
+from unlearning.models.architecture import Architecture
+from unlearning.models.backbone import build, load_exactly
 from unlearning.models.checkpoint import Header, model_weights, read_header
 from unlearning.models.state_dicts import Found, Weights, find_weights, named
 from unlearning.models.weight_file import read_content

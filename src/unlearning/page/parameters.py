@@ -7,8 +7,8 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from unlearning.page.provenance import git
 from unlearning.params_file import leaves
+from unlearning.run_record import git
 from unlearning.yaml_text import parsed
 
 AGAINST = "params.yaml"

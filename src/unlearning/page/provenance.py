@@ -1,21 +1,19 @@
 """Where the numbers come from: commit, date, software, images, and the files of the models."""
 
 import platform
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from unlearning import run_record
 from unlearning.data.manifest import SPLITS, Manifest
 from unlearning.files import sha256_of
-from unlearning.models.header import header_fields
+from unlearning.models.header import header_of
 
 MODELS = Path("models")
 PACKAGES = ("torch", "torchvision", "timm", "dvc")
-CODE = ("src", "stages", "dvc.yaml", "params.yaml")
-SECONDS = 20  # for git: a page without a commit is better than none
 
 
 @dataclass(frozen=True)
@@ -37,22 +35,12 @@ class Images:
     borrowed: int  # of both: training images that stand in
 
 
-def git(*arguments: str) -> str | None:
-    """Return what git says, or None where there is no git, no repository, or no such thing."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=SECONDS)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
 def commit() -> str:
     """Return the commit, and whether code or parameters differ from it; a sentence where there is none."""
-    found = git("rev-parse", "HEAD")
+    found = run_record.commit()
     if found is None:
         return "unknown: not run in a git repository"
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
-    return found.strip() + (", with changes that were not committed" if changed else "")
+    return found + (", with changes that were not committed" if run_record.is_dirty() else "")
 
 
 def now() -> str:
@@ -87,8 +75,9 @@ def model_files(models: Iterable[str], seeds: Iterable[int]) -> list[ModelFile]:
 
 
 def _model_file(name: str, seed: int, path: Path) -> ModelFile:
-    header = header_fields(path) or {}
-    return ModelFile(name, seed, sha256_of(path), header.get("stage") or "", header.get("source") or "")
+    header = header_of(path)
+    made_by, source = (header.stage, header.source or "") if header else ("", "")
+    return ModelFile(name, seed, sha256_of(path), made_by, source)
 
 
 def _version(package: str) -> str | None:
