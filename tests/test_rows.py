@@ -1,9 +1,10 @@
 """The rows of the table: a seed and a row at a time, each beside the references of its own seed."""
 
 import gc
-import json
+import hashlib
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from unlearning.comparison.rows import compare_rows
 from unlearning.comparison.yardstick import yardstick
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import save_shared
+from unlearning.files import sha256_of, write_json
 from unlearning.params import Params, rows_of
+from unlearning.records.cost import cost_record
+from unlearning.records.measured import measured_record
 
 SEEDS = [3, 1, 7]
 
@@ -35,7 +39,8 @@ def params_of(rows: int) -> Params:
 def evidence(name: str, seed: int) -> Evidence:
     """Return what was measured of a model in a seed: other features and numbers for each."""
     nats = {"original": (0.5, 0.6), "retrained": (0.3, 0.3)}.get(name, (0.4, 0.2))
-    return evidence_of(10 * seed + len(name), nats)
+    one = evidence_of(4 * SEEDS.index(seed) + len(name) % 4, nats)  # larger ones make percent beyond 100
+    return replace(one, cost=one.cost | {"peak_memory_gb": 0.5, "device": "CPU", "precision": "fp32", "processes": 1})
 
 
 class Watched:
@@ -85,6 +90,20 @@ def test_what_one_seed_leaves_undefined_is_left_out_of_every_row_and_of_all_seed
     assert all(one.details["notes"][0].startswith("idi is left out; seed 1: ") for one in found.values())
 
 
+def hash_of(*what: object) -> str:
+    return hashlib.sha256(repr(what).encode()).hexdigest()
+
+
+def of_what(name: str, seed: int, features: Path) -> dict[str, str]:
+    """Return the rest of the chain of a model."""
+    return {
+        "forget": MANIFEST.forget_hash,
+        "weights": hash_of("weights", name, seed),
+        "original": hash_of("original", seed),
+        "features": sha256_of(features),
+    }
+
+
 @pytest.fixture
 def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Params]:
     """Return a function that writes what was measured of each row into files, in an empty folder."""
@@ -93,13 +112,16 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Par
     def write() -> Params:
         params = params_of(2)
         for name in rows_of(params):
-            of_seeds = {seed: evidence(name, seed) for seed in SEEDS}
-            for kind in ("raw", "cost"):
-                Path("metrics", kind).mkdir(parents=True, exist_ok=True)
-                numbers = {seed: getattr(one, kind) for seed, one in of_seeds.items()}
-                Path("metrics", kind, f"{name}.json").write_text(json.dumps(numbers))
-            for seed, one in of_seeds.items():
-                save_shared(one.shared, Path(f"metrics/features/{name}/{seed}.safetensors"))
+            raw, cost = {}, {}
+            for seed in SEEDS:
+                one, path = evidence(name, seed), Path(f"metrics/features/{name}/{seed}.safetensors")
+                unseen = one.shared.unseen_positions.clone()  # a file holds no tensor twice
+                save_shared(replace(one.shared, unseen_positions=unseen), path)
+                chain = {"model": name, "seed": seed, "split": MANIFEST.hash, "checkpoint": hash_of(name, seed)}
+                raw[seed] = measured_record(chain | of_what(name, seed, path), one.raw)
+                cost[seed] = cost_record(chain, one.cost or None)
+            write_json(Path(f"metrics/raw/{name}.json"), raw)
+            write_json(Path(f"metrics/cost/{name}.json"), cost)
         return params
 
     return write
@@ -107,7 +129,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Par
 
 def test_rows_from_files_are_those_from_memory(written: Callable[[], Params]) -> None:
     params = written()
-    assert compare_rows(params, MANIFEST, of_this_request([]), []) == compare_rows(
+    assert compare_rows(params, MANIFEST, of_this_request([], MANIFEST), []) == compare_rows(
         params, MANIFEST, Measured(Watched().raw, evidence), []
     )
 
@@ -119,14 +141,14 @@ def test_a_missing_file_is_named(written: Callable[[], Params], path: str) -> No
     params = written()
     Path(path).unlink()
     with pytest.raises(InputError, match=path):
-        compare_rows(params, MANIFEST, of_this_request([]), [])
+        compare_rows(params, MANIFEST, of_this_request([], MANIFEST), [])
 
 
 def test_pictures_are_of_the_sample_that_was_written(written: Callable[[], Params]) -> None:
     written()
-    shared, sample = evidence("original", 3).shared, read_sample("original", 3)
+    shared, sample = evidence("original", 3).shared, read_sample("original", 3, MANIFEST)
     for part in ("test", "test_labels", "test_positions"):
         assert torch.equal(getattr(sample, part), getattr(shared, part))
     Path("metrics/features/original/3.safetensors").write_bytes(b"\x08")
-    with pytest.raises(InputError, match=r"cannot read metrics/features/original/3\.safetensors"):
-        read_sample("original", 3)
+    with pytest.raises(InputError, match=r"metrics/features/original/3\.safetensors .*of another model, or damaged"):
+        read_sample("original", 3, MANIFEST)

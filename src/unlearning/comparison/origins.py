@@ -23,7 +23,7 @@ class Link:
 
 
 def links(models: Iterable[str], seeds: list[int], manifest: Manifest) -> list[Link]:
-    """Return the chain of each model and seed; raises InputError like `reading.read_measured`."""
+    """Return the chain of each model and seed; raises InputError like `measured.read_measured`."""
     found = []
     for name in models:
         runs = [run for run in map(read_run, _stages(name)) if run is not None]

@@ -57,9 +57,8 @@ OWN = {  # what says the same in params.yaml
 MOST_BLOCKS = 500  # of a network; ResNet-1001 has 333
 LARGEST = 65_536  # of a whole number: channels, pixels, heads
 LONGEST = 64  # items of a list, letters of a word
-MODEL = re.compile(
-    r"\w{1,100}(\.\w{1,100})?", re.ASCII
-)  # no hub, no folder: timm takes hf-hub:... and local-dir:... as names
+# No hub, no folder: timm takes hf-hub:... and local-dir:... as names.
+MODEL = re.compile(r"\w{1,100}(\.\w{1,100})?", re.ASCII)
 
 
 def faults_of(kwargs: Mapping[str, Any]) -> Iterator[str]:
