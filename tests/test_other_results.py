@@ -19,6 +19,7 @@ from unlearning.other_results import (
     remove_results_of_another_split,
     section,
 )
+from unlearning.run_record import record_path
 from unlearning.yaml_text import as_dvc_reads
 
 PIPELINE = PARAMS.with_name("dvc.yaml")
@@ -143,7 +144,7 @@ def test_results_without_a_lock_are_of_another_split(workspace: Callable[[str], 
 
 def test_outputs_are_those_that_the_pipeline_names() -> None:
     pipeline = PIPELINE.read_text(encoding="utf-8")
-    assert list(outputs(section(pipeline, "compare"))) == [Path("metrics/compared.json")]
+    assert list(outputs(section(pipeline, "compare"))) == [Path("metrics/compared.json"), record_path("compare")]
     named = set(map(str, outputs(section(pipeline, "report"))))
     assert {"metrics/models", "metrics/headline.json", "metrics/report.md", "plots/tsne.png"} <= named
     assert not any(name in ("metrics", "plots", "metrics/raw") for name in named)
