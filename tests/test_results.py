@@ -58,6 +58,14 @@ def test_another_form_is_one_line_that_names_the_file_and_what_to_do(damage: dic
     assert_refused()
 
 
+def test_a_number_that_was_edited_is_refused() -> None:
+    write_results(RESULTS)
+    text = COMPARED.read_text()
+    assert "1e-300" in text
+    COMPARED.write_text(text.replace("1e-300", "2e-300"))
+    assert_refused()
+
+
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
 def test_a_file_that_is_cut_off_is_refused(part: float) -> None:
     write_results(RESULTS)

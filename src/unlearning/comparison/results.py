@@ -1,7 +1,9 @@
 """What `compare` found, in one file: all that `report` needs, but for pictures."""
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -9,6 +11,7 @@ from unlearning.comparison.earlier import Earlier
 from unlearning.errors import InputError
 from unlearning.files import write_json
 from unlearning.over_seeds import Summary
+from unlearning.read_back import SEAL, seal_of, sealed
 
 COMPARED = Path("metrics/compared.json")
 
@@ -22,16 +25,27 @@ class Results:
 
 
 def write_results(results: Results) -> None:
-    """Write the file atomically; a ValueError for NaN and infinity."""
-    write_json(COMPARED, asdict(results))
+    """Write the file atomically, with a seal; a ValueError for NaN and infinity."""
+    write_json(COMPARED, sealed(asdict(results)))
 
 
 def read_results() -> Results:
-    """Read the file; raises InputError when it is missing or of another form."""
+    """Read the file; raises InputError when it is missing, of another form, or not what was written."""
     try:
-        return TypeAdapter(Results).validate_json(COMPARED.read_bytes(), strict=True)
+        content = COMPARED.read_bytes()
+        results = TypeAdapter(Results).validate_json(content, strict=True)
     except FileNotFoundError:
         raise InputError(f"{COMPARED} not found; run `dvc repro`, whose stage `compare` writes it") from None
     except ValidationError as error:
         why = error.errors()[0]["msg"]
         raise InputError(f"{COMPARED} is damaged ({why}); run `dvc repro --force compare`") from None
+    if not _intact(json.loads(content)):
+        raise InputError(f"{COMPARED} is damaged (its seal differs); run `dvc repro --force compare`")
+    return results
+
+
+def _intact(fields: dict[str, Any]) -> bool:
+    try:
+        return bool(fields.get(SEAL) == seal_of({key: value for key, value in fields.items() if key != SEAL}))
+    except ValueError:  # NaN
+        return False
