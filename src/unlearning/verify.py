@@ -41,7 +41,7 @@ def outputs_of(locks: tuple[Path, ...] = LOCKS) -> list[Output]:
         try:
             stages = as_dvc_reads(lock.read_text(encoding="utf-8"))["stages"]
             found += [
-                Output(stage, lock.parent / out["path"], out["md5"])
+                Output(stage, Path(out["path"]), out["md5"])  # every stage runs in the root
                 for stage, entry in stages.items()
                 for out in entry.get("outs", [])
             ]

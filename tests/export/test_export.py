@@ -59,7 +59,7 @@ def manifest_of(architecture: Architecture) -> Manifest:
     }
     channels, size = architecture.channels, architecture.image_size
     mean, std = [0.4, 0.5, 0.6][:channels], [0.25, 0.2, 0.3][:channels]
-    return Manifest("toy", CLASSES, size, channels, mean, std, None, "content", splits, FORGET)
+    return Manifest("toy", CLASSES, size, channels, mean, std, "images", "content", splits, FORGET)
 
 
 def saved(architecture: Architecture, model: nn.Module | None = None, **changes: Any) -> tuple[nn.Module, Manifest]:

@@ -18,13 +18,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
+    from unlearning.errors import InputError
     from unlearning.verify import cache_folder, outputs_of, problems
 
     outputs = outputs_of()
     wrong = problems(outputs, cache_folder())
     print(*wrong, sep="\n", end="\n" * bool(wrong))
     hashes = f"{len(wrong)} files are not as written" if wrong else f"{len(outputs)} outputs are as dvc.lock has them"
-    good, numbers = (True, None) if options.model is None else measured_again(options.model, options.seed)
+    try:
+        good, numbers = (True, None) if options.model is None else measured_again(options.model, options.seed)
+    except InputError as error:
+        good, numbers = False, str(error)
     good = good and not wrong
     print(f"verify: {'' if good else 'FAILED: '}{'; '.join(part for part in (hashes, numbers) if part)}")
     if not good:
