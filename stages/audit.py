@@ -3,8 +3,8 @@
 import sys
 
 from unlearning.data.manifest import load_manifest
-from unlearning.errors import run_stage
 from unlearning.params_file import load_params
+from unlearning.stage import run_stage
 from unlearning.taking import Role, take
 
 

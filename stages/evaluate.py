@@ -4,11 +4,11 @@ import json
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess_of_measuring
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, has_images_to_forget, load_earlier, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.repetitions import Needs, place_all, repeat
 from unlearning.engine.resume import ResumeState
-from unlearning.errors import run_stage
 from unlearning.evaluation.measuring import PARTS, Subject, measure
 from unlearning.evaluation.shared import save_shared
 from unlearning.evaluation.stopwatch import Stopwatch
@@ -16,6 +16,7 @@ from unlearning.files import write_json
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.params import Params
 from unlearning.params_file import load_params
+from unlearning.stage import run_stage
 
 FEATURES, EARLIER, RAW = "features.safetensors", "earlier.safetensors", "raw.json"  # what one seed leaves in its folder
 
@@ -37,6 +38,7 @@ def main() -> None:
             "mutual_information",
         }
     )
+    refuse_excess_of_measuring(params, load_manifest())
     split, earlier = params.evaluate.split, load_earlier()
     manifests = load_manifest().judged_on(split), earlier and earlier.judged_on(split)
     watch = Stopwatch(where, PARTS)

@@ -7,11 +7,11 @@ results of another split are taken away.
 import os
 from pathlib import Path
 
-from unlearning.errors import run_stage
 from unlearning.files import write_json
 from unlearning.inputs import changed_keys, outside_of, prints_before, prints_now, surrogates_of
 from unlearning.other_results import remove_results_of_another_split
 from unlearning.params_file import load_params, load_values
+from unlearning.stage import run_stage
 
 BESIDE_ITS_FILE = "inputs"  # how DVC names this stage where it was called in data/; elsewhere with the path of dvc.yaml
 

@@ -3,17 +3,18 @@
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import MANIFEST, load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.repetitions import Needs, task_name
 from unlearning.engine.resume import SCRATCH, ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import run_stage
 from unlearning.files import write_atomically
 from unlearning.models.backbone import architecture, build
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.stage import run_stage
 from unlearning.training.classifier import train_classifier
 from unlearning.training.shadow import OUT, half_of, scaled_logits
 
@@ -24,13 +25,15 @@ from safetensors.torch import save_file
 def main() -> None:
     number, params, manifest = int(sys.argv[1]), load_params(), load_samples()
     name, seed, where = f"shadow@{number}", params.lira.seed, launch(params.precision)
+    refuse_excess("train", params.train, params, manifest)
     half = half_of(manifest, number, seed)
     torch.manual_seed(derive_seed(seed, "initial weights", name))
     model = build(architecture(params.model, manifest), params.model.pretrained)
     identity = params.model_dump(include={"precision", "model", "train"}) | {"lira.seed": seed}
     weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
     resume = ResumeState(SCRATCH / task_name("shadow", number, Needs(identity, [MANIFEST, *weights])))
-    run = Run(name, where, half, model, seed, resume, workers=params.data.workers)
+    workers, minutes = params.data.workers, params.checkpoint_minutes
+    run = Run(name, where, half, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
     run.drive(train_classifier(run, params.train, "retain"))
     if not where.main:
         return
@@ -40,7 +43,8 @@ def main() -> None:
         "train_out": torch.from_numpy(half.splits["train"].labels == OUT),
         "test": scaled_logits(run.model, test, params.train.batch_size, where),
     }
-    write_atomically(Path(f"metrics/shadows/{number}.safetensors"), lambda path: save_file(says, path))
+    size = sum(tensor.nbytes for tensor in says.values())
+    write_atomically(Path(f"metrics/shadows/{number}.safetensors"), lambda path: save_file(says, path), size)
     resume.clear()
 
 

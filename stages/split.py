@@ -4,13 +4,14 @@ from pathlib import Path
 
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, save_manifest
-from unlearning.errors import run_stage
+from unlearning.data.stamps import save_stamps
 from unlearning.inputs import compared_by
 from unlearning.params_file import load_params
 from unlearning.sources import load_source
 from unlearning.splitting.classes import repeated_classes
 from unlearning.splitting.images import prepare
 from unlearning.splitting.request import unread_lists
+from unlearning.stage import run_stage
 
 
 def main() -> None:
@@ -24,13 +25,15 @@ def main() -> None:
             prepared = prepare(source, params.data, params.forget, given=True, by=compared_by())
     for name, pixels in prepared.pixels.items():
         save_pixels(name, pixels)
+    for name, stamps in prepared.stamps.items():
+        save_stamps(name, stamps)
     save_manifest(prepared.manifest)
     manifest = prepared.manifest
     chosen = [_class(manifest, label, source.folder, "to forget") for label in manifest.forget_classes]
     chosen += [_class(manifest, label, source.folder, "erased before") for label in manifest.erased_before]
     lists = unread_lists(params.forget)
     lists += repeated_classes(params.forget, source.classes) if manifest.forget_classes else [_samples(manifest)]
-    print("\n".join([*chosen, *lists, *source.notes, *_stand_ins(manifest)]))
+    print("\n".join([*chosen, *lists, *source.notes, *prepared.notes, *_stand_ins(manifest)]))
     print(f"split {manifest.hash}: {_counts(manifest)} of {len(source.classes)} classes")
 
 

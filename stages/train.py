@@ -3,18 +3,19 @@
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.manifest import MANIFEST, load_manifest, load_samples
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import run_stage
 from unlearning.models.backbone import architecture, build
 from unlearning.models.checkpoint import Checkpoint, new_header
 from unlearning.params import Params
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.stage import run_stage
 from unlearning.taking import Role, take
 from unlearning.training.classifier import PARTS, RECIPES, train_classifier
 
@@ -40,13 +41,15 @@ def main() -> None:
 def train(name: str, params: Params) -> None:
     manifest, outputs, where, stage = MANIFESTS[name](), Outputs(name), launch(params.precision), f"train@{name}"
     shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
+    refuse_excess("train", recipe, params, manifest)
     identity = params.model_dump(include={"precision", "model"})
     identity |= {"train": recipe.model_dump(), "forget": manifest.request}
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         model = build(shape, params.model.pretrained)
-        run = Run(stage, where, manifest, model, seed, resume, workers=params.data.workers)
+        workers, minutes = params.data.workers, params.checkpoint_minutes
+        run = Run(stage, where, manifest, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
         run.drive(train_classifier(run, recipe, PARTS[name]))
         if where.main:
             header = new_header(shape, manifest, stage, recipe.model_dump())

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from unlearning.data.manifest import load_manifest
 from unlearning.engine.launch import launch
-from unlearning.errors import InputError, run_stage
+from unlearning.errors import InputError
 from unlearning.files import write_json
 from unlearning.models.checkpoint import checkpoint_path, load_checkpoint
 from unlearning.params_file import load_params
+from unlearning.stage import run_stage
 from unlearning.transfer import transfer
 
 

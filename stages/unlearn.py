@@ -3,17 +3,18 @@
 import sys
 from pathlib import Path
 
+from unlearning.budgets import refuse_excess
 from unlearning.data.manifest import load_manifest
 from unlearning.engine.launch import launch
 from unlearning.engine.outputs import Outputs
 from unlearning.engine.repetitions import Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import run_stage
 from unlearning.methods import method_config, method_program, refuse_classes_alone
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header
 from unlearning.params_file import load_params
 from unlearning.seeds import derive_seed
+from unlearning.stage import run_stage
 
 import torch
 
@@ -23,6 +24,7 @@ def main() -> None:
     if manifest.forget_samples:
         refuse_classes_alone([name])
     config, program, outputs = method_config(name), method_program(name), Outputs(name)
+    refuse_excess(name, config, params, manifest)
     where, start_model, stage = launch(params.precision), params.methods[name].start, f"unlearn@{name}"
     outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others
     identity = {
@@ -36,7 +38,10 @@ def main() -> None:
         start = load_checkpoint(checkpoint_path(start_model, seed), manifest)
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         fresh = start.builder(params.model.pretrained)
-        run = Run(name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh)
+        run = Run(
+            name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh,
+            checkpoint_minutes=params.checkpoint_minutes,
+        )  # fmt: skip
         run.drive(program(run, config))
         if where.main:
             header = new_header(start.header.architecture, manifest, stage, config.model_dump())

@@ -13,7 +13,7 @@ from scipy.spatial.distance import jensenshannon
 
 from unlearning.comparison.evidence import Evidence, Shadow
 from unlearning.comparison.model import Result, compare_model
-from unlearning.comparison.yardstick import alike, yardstick
+from unlearning.comparison.yardstick import alike, undefined_idi, yardstick
 from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared
@@ -55,7 +55,7 @@ def shared_of(seed: int) -> Shared:
         torch.arange(TRAIN_IMAGES) % 4,
         positions,
         random(FORGET_IMAGES).double(),
-        positions,
+        positions.clone(),
         random(FORGET_IMAGES).double(),
     )
 
@@ -92,6 +92,10 @@ def evidence_of(seed: int, information: tuple[float, float], **changes: Any) -> 
     return Evidence(raw | changes, shared_of(seed), cost)
 
 
+def undefined_in(evidence: dict[str, Evidence], idi: IDI = SETTINGS) -> dict[str, str]:
+    return undefined_idi(evidence["original"].raw, evidence["retrained"].raw, idi)
+
+
 @pytest.fixture
 def evidence() -> dict[str, Evidence]:
     """Return what was measured of three models; different features, equal accuracies."""
@@ -101,7 +105,8 @@ def evidence() -> dict[str, Evidence]:
 @pytest.fixture
 def compare(evidence: dict[str, Evidence]) -> Callable[..., Result]:
     def call(name: str, idi: IDI = SETTINGS, cka: CKA = FULL, shadows: list[Shadow] | None = None) -> Result:
-        beside = yardstick(evidence, MANIFEST, idi, cka, RELATIVE, shadows or [])
+        undefined = alike({0: undefined_in(evidence, idi)})
+        beside = yardstick(evidence, MANIFEST, idi, cka, RELATIVE, shadows or [], undefined)
         return compare_model(evidence[name], beside)
 
     return call
@@ -361,9 +366,9 @@ def test_an_idi_that_would_be_noise_is_left_out_and_the_reason_names_what_to_cha
     with_idi = compare("method")
     evidence["original"] = evidence_of(0, (0.31, 0.32))
     message = r"0\.0300 nats.*layer3, layer4; below idi\.floor = 0\.05.*\(.*layers\).*max_samples.*critic.*epochs"
-    beside = yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, [])
-    assert list(beside.undefined) == ["idi"]
-    assert re.search(message, beside.undefined["idi"])
+    undefined = undefined_in(evidence)
+    assert list(undefined) == ["idi"]
+    assert re.search(message, undefined["idi"])
     result = compare("method")
     assert set(with_idi.metrics) - set(result.metrics) == {"idi", "idi_abs"}
     assert "idi" not in result.details
@@ -373,32 +378,27 @@ def test_an_idi_that_would_be_noise_is_left_out_and_the_reason_names_what_to_cha
 
 
 def test_nothing_is_undefined_where_idi_is_more_than_noise_or_was_not_asked_for(evidence: dict[str, Evidence]) -> None:
-    def undefined() -> dict[str, str]:
-        return yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, []).undefined
-
-    assert undefined() == {}
+    assert undefined_in(evidence) == {}
     for one in evidence.values():
         one.raw["mutual_information"] = {}
-    assert undefined() == {}
+    assert undefined_in(evidence) == {}
 
 
 def test_what_is_undefined_in_one_seed_is_left_out_in_all_and_each_such_seed_named(
     evidence: dict[str, Evidence],
 ) -> None:
-    fine = yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, [])
-    noise = replace(fine, undefined={"idi": "too few nats"})
-    assert alike({0: fine, 1: fine}) == {0: fine, 1: fine}
-    beside = alike({4: fine, 2: noise, 7: noise})
-    assert list(beside) == [4, 2, 7]
-    reason = {"idi": "idi is left out; seed 2: too few nats; seed 7: too few nats"}
-    assert [one.undefined for one in beside.values()] == [reason] * 3
-    assert all("idi" not in compare_model(evidence["method"], one).metrics for one in beside.values())
+    noise = {"idi": "too few nats"}
+    assert alike({0: {}, 1: {}}) == {}
+    undefined = alike({4: {}, 2: noise, 7: noise})
+    assert undefined == {"idi": "idi is left out; seed 2: too few nats; seed 7: too few nats"}
+    beside = yardstick(evidence, MANIFEST, SETTINGS, FULL, RELATIVE, [], undefined)
+    assert "idi" not in compare_model(evidence["method"], beside).metrics
 
 
 def test_without_a_retrained_model_all_that_needs_one_is_left_out_and_the_rest_stays(
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
-    alone = yardstick({"original": evidence["original"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    alone = yardstick({"original": evidence["original"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [], {})
     own = replace(evidence["method"], transfer={"birds": 44.0})
     result, whole = compare_model(own, alone), compare("method")
     assert set(whole.metrics) - set(result.metrics) == {"idi", "idi_abs", "retrain_gap"}
@@ -418,12 +418,12 @@ def test_without_a_retrained_model_a_short_run_is_the_floor_of_the_attacks_alone
     evidence: dict[str, Evidence], compare: Callable[..., Result]
 ) -> None:
     short = {"original": evidence["original"], "short_run": evidence["retrained"]}
-    beside = yardstick(short, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    beside = yardstick(short, MANIFEST, SETTINGS, FULL, RELATIVE, [], {})
     result, whole = compare_model(evidence["method"], beside), compare("method")
     for attack in ("linear_probe", "head_recovery", "prototype", "relearn", "retain_only", "batchnorm"):
         assert result.details[attack] == whole.details[attack]
     assert set(whole.metrics) - set(result.metrics) == {"idi", "idi_abs", "retrain_gap"}
-    both = yardstick({**evidence, "short_run": evidence["method"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [])
+    both = yardstick({**evidence, "short_run": evidence["method"]}, MANIFEST, SETTINGS, FULL, RELATIVE, [], {})
     assert both.floor == beside.floor
 
 
@@ -441,7 +441,7 @@ def test_classes_to_forget_without_a_test_image_of_their_own_are_named(
     per_class = [None if label in unseen else 50.0 for label in range(len(CLASSES))]
     own = replace(evidence["method"], raw=evidence["method"].raw | {"test_acc_per_class": per_class})
     three = replace(MANIFEST, forget_classes=[1, 2, 3])
-    beside = yardstick({"original": evidence["original"]}, three, SETTINGS, FULL, RELATIVE, [])
+    beside = yardstick({"original": evidence["original"]}, three, SETTINGS, FULL, RELATIVE, [], {})
     notes = compare_model(own, beside).details["notes"]
     assert [one for one in notes if one.startswith("TFA")] == note
 
@@ -453,7 +453,7 @@ def test_cka_of_too_few_images_is_blank_with_its_reason_and_all_else_is_there(
     def compared(count: int) -> Result:
         few = {name: replace(one, shared=with_forget_images(one.shared, count)) for name, one in evidence.items()}
         cka = CKA(estimator=estimator)
-        beside = yardstick(few, MANIFEST, SETTINGS, cka, RELATIVE, [])
+        beside = yardstick(few, MANIFEST, SETTINGS, cka, RELATIVE, [], {})
         return compare_model(few["method"], beside)
 
     enough, short = compared(least), compared(least - 1)

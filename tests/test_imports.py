@@ -48,9 +48,10 @@ def imported_by(file: Path) -> set[str]:
     [
         (("split",), (), FOR_MODELS | FOR_FIGURES | NEVER),
         (WITH_A_MODEL, [f"unlearning.methods.{name}" for name in known_methods()], FOR_FIGURES | NEVER),
-        (("compare",), (), FOR_MODELS | NEVER),
+        (("compare",), (), FOR_MODELS | FOR_FIGURES | NEVER),
+        (("report",), (), FOR_MODELS | NEVER),
     ],
-    ids=["split", "with a model", "compare"],
+    ids=["split", "with a model", "compare", "report"],
 )
 def test_a_stage_loads_only_what_it_uses(scripts: tuple[str, ...], modules: list[str], forbidden: set[str]) -> None:
     loaded = loaded_by(scripts, *modules)

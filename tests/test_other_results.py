@@ -80,16 +80,18 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
     """Return a function that writes a workspace with results whose split is that of `inputs`."""
     monkeypatch.chdir(tmp_path)
 
-    def write(inputs: str) -> Path:
+    def write(inputs: str, compare: dict[str, Any] = COMPARE) -> Path:
         shutil.copy(PIPELINE, "dvc.yaml")
         Path("params.yaml").write_text(yaml.safe_dump(CHOSEN))
         for name in ("data/inputs/split.json", "metrics/models/ec.json", "metrics/search/ec.csv", "plots/tsne.png",
-                     "plots/mine.png", "metrics/report.md", "metrics/raw/ec.json", "plots/curves/ec.csv"):  # fmt: skip
+                     "plots/mine.png", "metrics/report.md", "metrics/compared.json", "metrics/raw/ec.json",
+                     "plots/curves/ec.csv"):  # fmt: skip
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).write_text("[]\n")
         split = copy.deepcopy(SPLIT)
+        stages = {"split": split, "compare": compare, "report": copy.deepcopy(COMPARE)}
         split["deps"] = [{"path": "data/inputs/split.json", "md5": hashlib.md5(inputs.encode()).hexdigest()}]
-        Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"split": split, "compare": COMPARE}}))
+        Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
         return tmp_path
 
     return write
@@ -115,7 +117,7 @@ def test_results_of_this_split_stay(workspace: Callable[[str], Path]) -> None:
 
 def test_results_of_another_split_go_and_nothing_else(workspace: Callable[[str], Path]) -> None:
     folder = workspace("[1]\n")
-    removed = {Path("metrics/models"), Path("plots/tsne.png"), Path("metrics/report.md")}
+    removed = {Path("metrics/models"), Path("plots/tsne.png"), Path("metrics/report.md"), Path("metrics/compared.json")}
     assert set(remove_results_of_another_split()) == removed
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert left == {
@@ -125,6 +127,14 @@ def test_results_of_another_split_go_and_nothing_else(workspace: Callable[[str],
     assert remove_results_of_another_split() == []
 
 
+def test_of_two_stages_only_the_one_that_saw_another_split_loses_its_results(
+    workspace: Callable[..., Path],
+) -> None:
+    workspace("[]\n", {"deps": [{"path": "data/forget.json", "md5": "other"}]})
+    assert remove_results_of_another_split() == [Path("metrics/compared.json")]
+    assert Path("metrics/report.md").exists()
+
+
 def test_results_without_a_lock_are_of_another_split(workspace: Callable[[str], Path]) -> None:
     workspace("[]\n")
     Path("dvc.lock").unlink()
@@ -132,7 +142,8 @@ def test_results_without_a_lock_are_of_another_split(workspace: Callable[[str], 
 
 
 def test_outputs_are_those_that_the_pipeline_names() -> None:
-    compare = section(PIPELINE.read_text(encoding="utf-8"), "compare")
-    named = set(map(str, outputs(compare)))
+    pipeline = PIPELINE.read_text(encoding="utf-8")
+    assert list(outputs(section(pipeline, "compare"))) == [Path("metrics/compared.json")]
+    named = set(map(str, outputs(section(pipeline, "report"))))
     assert {"metrics/models", "metrics/headline.json", "metrics/report.md", "plots/tsne.png"} <= named
     assert not any(name in ("metrics", "plots", "metrics/raw") for name in named)

@@ -101,6 +101,7 @@ def test_two_classes_then_one_more_and_nothing_of_the_first_comes_back_but_where
     for model in ("original", "rl", "knowing"):
         run("evaluate", model)
     run("compare")
+    run("report")
 
     with safe_open("models/rl/0.safetensors", framework="pt") as file:
         header = json.loads(file.metadata()["unlearning"])

@@ -1,113 +1,192 @@
 """Check all of params.yaml before any stage runs: `unlearning check`.
 
 First the values, each method's block included; then what would else end a run after hours: the network is built without
-its weights (on torch's meta device, in a second) and asked for every layer that a key names; files and folders that the
-keys name are looked for. No image is decoded and nothing is downloaded.
+its weights (`check_network`), what it would need is reckoned (`budgets`), files and folders that the keys name are
+looked for. No image is decoded and nothing is downloaded. Each step looks at its own blocks alone, so that all faults
+of the file come at once.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import timm
-import torch
-from PIL import Image
-from torch import nn
+import numpy as np
 
-from unlearning.data.images import BROKEN
+from unlearning.budgets import Sizes, data_faults, disk_faults, evaluation_faults, sizes_of, training_faults
+from unlearning.check_network import Network, method_faults, network_faults, single_value_layers
+from unlearning.counts import Counts
 from unlearning.data.manifest import load_samples
+from unlearning.data.reading import BadImage, Rules, size_of
 from unlearning.engine.optimisation import OPTIMIZERS, SCHEDULES
-from unlearning.errors import InputError, brief, did_you_mean
+from unlearning.errors import Faults, InputError, did_you_mean
 from unlearning.inputs import outside_of, refuse_missing
 from unlearning.methods import method_config, refuse_classes_alone
-from unlearning.methods.families.points import EveryPoint, points_of
-from unlearning.models.backbone import Architecture, build
-from unlearning.models.ec_modules import ec_modules
-from unlearning.models.supervision import SupervisedNetwork
-from unlearning.models.taps import check_layers, evaluation_layers, tapped
-from unlearning.params import Augment, Data, Forget, Model, Params, Recipe
-from unlearning.params_file import PARAMS, load_params
+from unlearning.models.backbone import Architecture
+from unlearning.params import Augment, Forget, Params, Recipe
+from unlearning.params_file import PARAMS, blocks_of, load_values
 from unlearning.sources import Source, load_source
 from unlearning.splitting import samples as by_sample
 from unlearning.splitting.classes import forget_classes
-from unlearning.splitting.request import read_request, refuse_unknown, unread_lists
+from unlearning.splitting.request import Request, read_request, refuse_unknown, unread_lists
 
 DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
+DOWNLOADED_IMAGES = (50_000, 10_000)  # of these sources: training, test
+CHANNELS = {"digits": 1}  # of images that are not read as colour
 SMALL, PHOTO = 32, 96  # px: images below the one made of photos above the other show next to nothing
-BATCH = 2  # images on the meta device
 Configs = dict[str, Recipe]
 
 
+@dataclass
+class Read:
+    """What of the file is right, what is wrong with it, and what later steps learn from earlier ones."""
+
+    blocks: dict[str, Any]
+    configs: Configs
+    faults: list[str]
+    classes: int | None = None
+    images: Counts | None = None
+    sizes: Sizes | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def has(self, *names: str) -> bool:
+        return all(name in self.blocks for name in names)
+
+    @property
+    def params(self) -> Params:
+        """The blocks that are right, under their names; a step asks `has` for those that it uses."""
+        return Params.model_construct(**self.blocks)
+
+    def attempt(self, step: Callable[["Read"], Iterator[str] | None]) -> None:
+        """Take a step; what it yields, or raises as InputError, is a fault of the file."""
+        try:
+            self.faults.extend(step(self) or ())
+        except InputError as error:
+            self.faults.extend(told_by(error))
+
+
 def check_all() -> None:
-    """Raise InputError naming the first key of params.yaml by which a stage would end."""
-    params, configs = checked_values(PARAMS)
-    try:
-        _check_names(params, configs)
-        source = _check_data(params)
-        _check_model(params, configs, classes=len(source.classes) if source else _classes_of_the_absent(params.data))
-        if params.inputs != "kept":
-            _check_files(params, configs)
-    except InputError as error:
-        raise InputError(f"{PARAMS}: {error}") from None
+    """Raise InputError with a line for each key of params.yaml by which a stage would end."""
+    read = read_values(PARAMS)
+    for step in (_names, _data, _network, _budgets, _files):
+        read.attempt(step)
+    for warning in read.warnings:
+        print(f"warning: {PARAMS}: {warning}", file=sys.stderr)
+    if read.faults:
+        raise Faults(f"{PARAMS}: ", list(dict.fromkeys(read.faults)))
 
 
 def check(path: Path) -> None:
-    """Raise InputError naming the key of every unknown, missing or wrong value of a parameter file."""
+    """Raise InputError with a line for each unknown, missing or wrong value of a parameter file."""
     checked_values(path)
 
 
 def checked_values(path: Path) -> tuple[Params, Configs]:
     """Return the shared blocks and those of the methods; raises InputError as `check` does."""
-    params = load_params(path)
-    return params, {name: method_config(name, path) for name in params.methods}
+    read = read_values(path)
+    if read.faults:
+        raise Faults(f"{path}: ", read.faults)
+    return read.params, read.configs
 
 
-def _check_names(params: Params, configs: Configs) -> None:
-    for block, recipe in _recipes(params, configs).items():
-        _known(recipe.optimizer, list(OPTIMIZERS), f"{block}.optimizer")
-        _known(recipe.schedule, list(SCHEDULES), f"{block}.schedule")
-        _fits(recipe.augment, params.data.image_size, block)
-    for block, attack in {"relearn": params.relearn, "retain_only": params.retain_only}.items():
-        _fits(attack.augment, params.data.image_size, block)
-    refuse_unknown(params.forget)
-    if params.forget.scenario in by_sample.SCENARIOS:
-        refuse_classes_alone(params.methods)
-    for unread in unread_lists(params.forget):
-        print(f"warning: {PARAMS}: {unread}", file=sys.stderr)
+def read_values(path: Path) -> Read:
+    """Read the values of a parameter file; raises InputError only for what is no file of keys and values."""
+    values = load_values(path)
+    blocks, faults = blocks_of(values)
+    read = Read(blocks, {}, faults)
+    for name in blocks.get("methods", {}):
+        if name in values:  # that it is missing has been said
+            try:
+                read.configs[name] = method_config(name, path)
+            except InputError as error:
+                read.faults += told_by(error)
+    return read
 
 
-def _recipes(params: Params, configs: Configs) -> Configs:
-    return {"train": params.train, "pretrain_ec": params.pretrain_ec, **configs}
+def told_by(error: InputError) -> list[str]:
+    """Return the faults of an error, without the name of the file."""
+    return error.faults if isinstance(error, Faults) else [str(error).removeprefix(f"{PARAMS}: ")]
 
 
-def _known(name: str, known: list[str], key: str) -> None:
+def _names(read: Read) -> Iterator[str]:
+    for block, recipe in _recipes(read).items():
+        yield from _unknown(recipe.optimizer, list(OPTIMIZERS), f"{block}.optimizer")
+        yield from _unknown(recipe.schedule, list(SCHEDULES), f"{block}.schedule")
+    if read.has("data"):
+        attacks = {name: read.blocks[name] for name in ("relearn", "retain_only") if read.has(name)}
+        for block, augmented in {**_recipes(read), **attacks}.items():
+            yield from _hides(augmented.augment, read.params.data.image_size, block)
+    if read.has("forget"):
+        refuse_unknown(read.params.forget)
+        read.warnings += unread_lists(read.params.forget)
+        if read.params.forget.scenario in by_sample.SCENARIOS:
+            refuse_classes_alone(read.configs)
+
+
+def _recipes(read: Read) -> Mapping[str, Any]:
+    return {name: read.blocks[name] for name in ("train", "pretrain_ec") if read.has(name)} | read.configs
+
+
+def _unknown(name: str, known: list[str], key: str) -> Iterator[str]:
     if name not in known:
-        raise InputError(f"{key}: {name!r} is none of {', '.join(known)}{did_you_mean(name, known)}")
+        yield f"{key}: {name!r} is none of {', '.join(known)}{did_you_mean(name, known)}"
 
 
-def _fits(augment: Augment, image_size: int, block: str) -> None:
+def _hides(augment: Augment, image_size: int, block: str) -> Iterator[str]:
     if augment.padding >= image_size:
-        raise InputError(
+        yield (
             f"{block}.augment.padding: {augment.padding} px would shift images of {image_size} px (data.image_size) "
             f"out of sight; give 0 to {image_size - 1}"
         )
 
 
-def _check_data(params: Params) -> Source | None:
-    """Return the source with its classes, or None where it is not there: not downloaded yet, or gone and kept."""
-    if params.data.name in DOWNLOADED:
-        _refuse_ids_above(params.forget, DOWNLOADED[params.data.name])
-        return None
-    if params.inputs == "kept" and not all(read.exists for read in outside_of(params, {})["split"]):
-        return None
-    source = load_source(params.data)
-    read_request(params.forget, source)
-    _warn_of_lost_photos(params.data, source)
-    return source
+def _data(read: Read) -> None:
+    """Learn how many classes and images there are; raises InputError where they, or what to forget, are not there."""
+    if not read.has("data", "forget"):
+        return
+    data, forget = read.params.data, read.params.forget
+    if data.name in DOWNLOADED:
+        read.classes = DOWNLOADED[data.name]
+        _refuse_ids_above(forget, read.classes)
+        training, test = DOWNLOADED_IMAGES
+        read.images = Counts(0, training, test)
+    elif _gone_and_kept(read):
+        read.classes = len(load_samples().classes)
+    else:
+        source = load_source(data)
+        read.classes = len(source.classes)
+        read.images = counts_of(source, read_request(forget, source))
+        _warn_of_lost_photos(read, source)
 
 
-def _classes_of_the_absent(data: Data) -> int:
-    return DOWNLOADED[data.name] if data.name in DOWNLOADED else len(load_samples().classes)
+def _gone_and_kept(read: Read) -> bool:
+    """Return whether the images may be gone, and are."""
+    if not read.has(*_OUTSIDE) or read.params.inputs != "kept":
+        return False
+    return not all(given.exists for given in outside_of(read.params, {})["split"])
+
+
+_OUTSIDE = (
+    "inputs",
+    "data",
+    "forget",
+    "model",
+    "references",
+    "original",
+    "retrained",
+    "methods",
+    "audit",
+    "downstream",
+)
+
+
+def counts_of(source: Source, request: Request) -> Counts:
+    """Return how many images there are at most: test and validation images may be cut from the training images."""
+    chosen = len(request.samples) or int(np.isin(source.train.labels, request.classes).sum())
+    others = [split for split in (source.test, source.validation) if split is not None]
+    training = len(source.train.labels)
+    return Counts(chosen, training - chosen, sum(len(split.labels) for split in others) or training)
 
 
 def _refuse_ids_above(forget: Forget, count: int) -> None:
@@ -119,101 +198,76 @@ def _refuse_ids_above(forget: Forget, count: int) -> None:
             raise InputError(f"{key}: no class {entry!r}; there are {count}, 0 to {count - 1}")
 
 
-def _warn_of_lost_photos(data: Data, source: Source) -> None:
+def _warn_of_lost_photos(read: Read, source: Source) -> None:
+    size = read.params.data.image_size
     for path in (source.train.paths or [])[:1]:
         try:
-            with Image.open(path) as image:  # reads the header alone
-                side = min(image.size)
-        except BROKEN:
+            side = min(size_of(path, Rules(max_pixels=read.params.data.max_pixels)))
+        except BadImage:
             return  # the stage `split` names all files of this kind
-        if data.image_size < SMALL and side >= PHOTO:
-            print(
-                f"warning: {PARAMS}: data.image_size: {data.image_size} px leaves next to nothing of photos of {side} "
-                f"px or more such as {path}; {SMALL} to 224 is usual",
-                file=sys.stderr,
+        if size < SMALL and side >= PHOTO:
+            read.warnings.append(
+                f"data.image_size: {size} px leaves next to nothing of photos of {side} px or more such as {path}; "
+                f"{SMALL} to 224 is usual"
             )
 
 
-def _check_model(params: Params, configs: Configs, classes: int) -> None:
-    shape = Architecture(
-        params.model.name, dict(params.model.kwargs), params.model.small_stem, classes, 3, params.data.image_size
+def _network(read: Read) -> Iterator[str]:
+    if not read.has("model", "data"):
+        return
+    model, data = read.params.model, read.params.data
+    channels = CHANNELS.get(data.name, 3)
+    classes = 2 if read.classes is None else read.classes
+    network = Network(
+        Architecture(model.name, dict(model.kwargs), model.small_stem, classes, channels, data.image_size)
     )
-    with torch.device("meta"), torch.no_grad():
-        model = build(shape).eval()
-        _refuse_no_weights(params.model)
-        _refuse_no_logits(model, shape)
-        _check_evaluation(model, shape, params)
-        if any(start.start == "ec_modules" for start in params.methods.values()):
-            _attempt("model.name", "cannot carry EC modules", lambda: ec_modules(model))
-        for name, config in configs.items():
-            if isinstance(config, EveryPoint):
-                _check_points(model, shape, config, params, name)
+    read.sizes = sizes_of(network.model, channels, data.image_size)
+    layers = {"evaluate.layers": read.params.evaluate.layers} if read.has("evaluate") else {}
+    if read.has("mutual_information"):
+        layers["mutual_information.layers"] = read.params.mutual_information.layers or []
+    yield from network_faults(network, model, layers)
+    if read.has("methods"):
+        yield from method_faults(network, read.params.methods, read.configs)
+    _warn_of_single_images(read, network)
 
 
-def _refuse_no_weights(model: Model) -> None:
-    if model.pretrained is True and not timm.is_model_pretrained(model.name):
-        raise InputError(f"model.pretrained: timm has no weights of {model.name!r}; give false or the path of a file")
+def _warn_of_single_images(read: Read, network: Network) -> None:
+    """A batch of one image, whose map has one pixel: BatchNorm has nothing to normalise over."""
+    if read.images is not None and 1 in (read.images.forget, read.images.retain):
+        layers = single_value_layers(network)
+        if layers:
+            part = "forget" if read.images.forget == 1 else "retain"
+            read.warnings.append(
+                f"forget: a single image to {part}, of which {layers[0]} sees one pixel: a method that trains on it "
+                "alone will end; give more images, or a larger data.image_size"
+            )
 
 
-def _refuse_no_logits(model: nn.Module, shape: Architecture) -> None:
-    what = f"{shape.name} does not take images of {shape.image_size} px (data.image_size, model.kwargs)"
-    logits = _attempt("model", what, lambda: model(_images(shape)))
-    if logits.shape != (BATCH, shape.classes):
-        raise InputError(
-            f"model.kwargs: {shape.name} with {shape.kwargs} gives {tuple(logits.shape[1:])} an image, but "
-            f"{shape.classes} logits, one a class, were expected"
-        )
+def _budgets(read: Read) -> Iterator[str]:
+    if read.images is None or not read.has("budget"):
+        return
+    images, sizes, budget = read.images, read.sizes, read.blocks["budget"]
+    for key, recipe in _recipes(read).items():
+        yield from training_faults(key, recipe, images, sizes, budget)
+    if read.has("evaluate", "relearn", "attacks"):
+        evaluate, relearn, shots = read.params.evaluate, read.params.relearn, read.params.attacks.shots
+        yield from evaluation_faults(evaluate, relearn, shots, images, sizes, budget)
+    if read.has("data"):
+        yield from data_faults(read.params.data, images, CHANNELS.get(read.params.data.name, 3), budget)
+    if sizes is not None and read.has("seeds", "references", "methods", "audit", "evaluate"):
+        yield from disk_faults(read.params, images, sizes, budget)
 
 
-def _check_evaluation(model: nn.Module, shape: Architecture, params: Params) -> None:
-    layers = check_layers(model, params.evaluate.layers or evaluation_layers(model), "evaluate.layers")
-    _refuse_no_features(model, shape, layers, "evaluate.layers")
-    measured = params.mutual_information.layers or []
-    _refuse_no_features(
-        model, shape, check_layers(model, measured, "mutual_information.layers"), "mutual_information.layers"
-    )
-
-
-def _refuse_no_features(model: nn.Module, shape: Architecture, layers: list[str], key: str) -> None:
-    """Refuse layers that are not computed, or whose output has no place to average over."""
-    for layer in layers:
-        with tapped(model, [layer]) as features:
-            _attempt(key, f"the output of {layer!r} cannot be read as features", lambda: model(_images(shape)))
-        feature = features.get(layer)
-        if feature is None or feature.ndim != 4:
-            usual = ", ".join(evaluation_layers(model))
-            raise InputError(f"{key}: {layer!r} gives no map of features of an image; choose others, such as {usual}")
-
-
-def _check_points(model: nn.Module, shape: Architecture, config: EveryPoint, params: Params, name: str) -> None:
-    points = points_of(model, config, name)
-    _refuse_no_features(model, shape, points, f"{name}.extra_points")
-    starts_with_modules = params.methods[name].start == "ec_modules"
-    modules = ec_modules(model).eval() if config.modules and starts_with_modules else None
-    network = SupervisedNetwork(model, points, modules).eval()
-    what = f"{shape.name} cannot be supervised at {', '.join(points)}"
-    _attempt(name, what, lambda: network(_images(shape)))
-
-
-def _images(shape: Architecture) -> torch.Tensor:
-    return torch.zeros(BATCH, shape.channels, shape.image_size, shape.image_size)
-
-
-def _attempt(key: str, what: str, compute: Callable[[], torch.Tensor | nn.Module | list]) -> torch.Tensor:
-    """Return what is computed; whatever a network raises becomes one InputError."""
-    try:
-        return compute()  # type: ignore[return-value]
-    except InputError:
-        raise
-    except Exception as error:  # networks check little: a wrong size can raise nearly anything
-        raise InputError(brief(f"{key}: {what} ({type(error).__name__}: {error})", 400)) from None
-
-
-def _check_files(params: Params, configs: Configs) -> None:
-    surrogates = {name: folder for name, config in configs.items() if (folder := getattr(config, "surrogate", None))}
-    for sources in outside_of(params, surrogates).values():
+def _files(read: Read) -> Iterator[str]:
+    if not read.has(*_OUTSIDE) or read.params.inputs == "kept":
+        return
+    surrogates = {name: folder for name, one in read.configs.items() if (folder := getattr(one, "surrogate", None))}
+    for sources in outside_of(read.params, surrogates).values():
         for source in sources:
-            refuse_missing(source)
+            try:
+                refuse_missing(source)
+            except InputError as error:
+                yield str(error)
 
 
 if __name__ == "__main__":

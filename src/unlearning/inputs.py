@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from unlearning.data.file_stamps import By, stamps_of
+from unlearning.data.text_lists import refuse_no_list
 from unlearning.errors import InputError
 from unlearning.files import sha256_of
 from unlearning.params import Forget, Model, Params, Reference
 
 INPUTS = Path("data/inputs")
 FIXED = ("digits", "cifar10", "cifar100")  # sources with but one content: embedded, or checked by torchvision's MD5
-By = Literal["times", "content"]
 Fingerprint = dict[str, str | int]
 
 
@@ -30,7 +31,7 @@ class Outside:
     key: str  # of params.yaml, for messages
     path: Path  # as the stage opens it
     folder: bool = False
-    small: bool = False  # its content is read whatever `inputs` says
+    small: bool = False  # a list, whose content is read whatever `inputs` says
 
     @property
     def exists(self) -> bool:
@@ -40,6 +41,8 @@ class Outside:
         """Return what tells this content from another; raises InputError, naming the key, when it cannot be read."""
         refuse_missing(self)
         try:
+            if self.small:
+                refuse_no_list(self.path, self.key)
             look = folder_print if self.folder else file_print
             looked = look(self.path, "content" if self.small else by)
         except OSError as error:
@@ -151,6 +154,8 @@ def refuse_missing(source: Outside) -> None:
     if source.exists:
         return
     what, path = "folder" if source.folder else "file", source.path
+    if path.exists():
+        raise InputError(f"{source.key}: {path} is no {'folder' if source.folder else 'regular file'}; give one")
     raise InputError(
         f"{source.key}: no {what} {path}; {_where_to_look(path)}. If it was deleted on purpose, `inputs: kept` "
         "in params.yaml keeps what was made of it"
@@ -173,11 +178,13 @@ def folder_print(folder: Path, by: By) -> Fingerprint:
 
     times: of names, sizes and times of change; content: of names and contents. Raises OSError for what cannot be read.
     """
-    digest, files, size = hashlib.sha256(), 0, 0
-    for name, path, stat in visible(os.fsencode(folder)):
-        digest.update(b"%b\0%b\0" % (name, stamp(path, stat, by).encode()))
-        files, size = files + 1, size + stat.st_size
-    return {"files": files, "bytes": size, "by": by, "sha256": digest.hexdigest()}
+    files = list(visible(os.fsencode(folder)))
+    stamps = stamps_of([Path(os.fsdecode(path)) for _, path, _ in files], by)
+    digest = hashlib.sha256()
+    for (name, _, _), stamp in zip(files, stamps, strict=True):
+        digest.update(b"%b\0%b" % (name, stamp))
+    size = sum(stat.st_size for _, _, stat in files)
+    return {"files": len(files), "bytes": size, "by": by, "sha256": digest.hexdigest()}
 
 
 def file_print(path: Path, by: By) -> Fingerprint:
@@ -186,11 +193,6 @@ def file_print(path: Path, by: By) -> Fingerprint:
         return {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
     stat = path.stat()
     return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-
-
-def stamp(path: bytes | Path, stat: os.stat_result, by: By) -> str:
-    """Return what a file is compared by: its size and time of change in ns, or the SHA-256 of its content."""
-    return sha256_of(Path(os.fsdecode(path))) if by == "content" else f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def visible(

@@ -19,35 +19,37 @@ SPLIT_INPUTS = "data/inputs/split.json"
 CHOICE = ("data", "forget")  # the parameters of the stage `split`
 # Keys of `data` that make no other split. A folder that is read is in SPLIT_INPUTS, with its path. Images streamed
 # instead of held are the same images; the hash of their split is another one, which FORGET holds once `split` has run.
-HOW_IT_IS_READ = ("root", "resident_gb", "workers")
+HOW_IT_IS_READ = ("root", "max_pixels", "resident_gb", "workers")
 
 
 def remove_results_of_another_split() -> list[Path]:
-    """Remove what the stage `compare` has written, if it is of another split than params.yaml and its files give now.
+    """Remove what `compare` and `report` have written, if it is of another split than params.yaml and its files give.
 
     Returns what was removed. data/inputs must have been written.
     """
     pipeline, lock, params = (_text(Path(name)) for name in ("dvc.yaml", "dvc.lock", "params.yaml"))
-    there = [path for path in outputs(section(pipeline, "compare")) if path.exists()]
-    if not there:
+    there = {
+        stage: [path for path in outputs(section(pipeline, stage)) if path.exists()] for stage in ("compare", "report")
+    }
+    if not any(there.values()):
         return []
-    chosen = as_dvc_reads(params)
+    chosen, split = as_dvc_reads(params), section(lock, "split")
     inputs = hashlib.md5(Path(SPLIT_INPUTS).read_bytes(), usedforsecurity=False).hexdigest()
-    if of_this_split(section(lock, "split"), section(lock, "compare"), chosen, inputs):
-        return []
-    for path in there:
+    others = [stage for stage in there if not of_this_split(split, section(lock, stage), chosen, inputs)]
+    removed = [path for stage in others for path in there[stage]]
+    for path in removed:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return there
+    return removed
 
 
-def of_this_split(split: dict[str, Any], compare: dict[str, Any], chosen: dict[str, Any], inputs: str) -> bool:
-    """Tell from what dvc.lock says of `split` and `compare` whether the results are of the split of these parameters.
+def of_this_split(split: dict[str, Any], stage: dict[str, Any], chosen: dict[str, Any], inputs: str) -> bool:
+    """Tell from what dvc.lock says of `split` and of a stage whether its results are of the split of these parameters.
 
     chosen: params.yaml, as DVC reads it. inputs: MD5 of data/inputs/split.json as it is now.
     """
     same_choice = all(name in _recorded(split) and name not in other_choices(split, chosen) for name in CHOICE)
     same_files = _md5(split, "deps", SPLIT_INPUTS) == inputs
-    compared, forget = _md5(compare, "deps", FORGET), _md5(split, "outs", FORGET)
+    compared, forget = _md5(stage, "deps", FORGET), _md5(split, "outs", FORGET)
     return same_choice and same_files and forget is not None and compared == forget
 
 

@@ -8,35 +8,49 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from unlearning.bounds import (
+    BatchSize,
+    Classes,
+    ClassId,
+    Decay,
+    Dimensions,
+    Epochs,
+    FilePath,
+    ForwardBatch,
+    Fraction,
+    Gigabytes,
+    HeldOut,
+    Images,
+    ImagesToJudge,
+    Layers,
+    LearningRate,
+    Momentum,
+    Name,
+    Nats,
+    Neighbours,
+    Norm,
+    Percent,
+    Pictures,
+    Pixels,
+    Points,
+    Portion,
+    Probability,
+    Seed,
+    Share,
+    Steps,
+    Temperature,
+    Times,
+    Weight,
+    WeightDecay,
+    Within,
+    Word,
+)  # fmt: skip
+from unlearning.counts import Counts
 from unlearning.errors import did_you_mean
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Count = Annotated[int, Field(ge=1)]
-Times = Annotated[int, Field(ge=1, le=100_000)]  # how often something is done: a larger number is a slip that hangs
 Scalar = bool | int | float | str | None
-
-
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise ValueError("this is empty text; to give no value write null (-S <key>=null), or leave it out in the file")
-    return text
-
-
-def _distinct(names: list[str]) -> list[str]:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice!r} stands twice; name each layer once")
-    return names
-
-
-Text = Annotated[str, AfterValidator(_not_empty)]
-Layers = Annotated[list[str], AfterValidator(_distinct)]
 
 
 class Block(BaseModel):
@@ -45,18 +59,33 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
+class Budget(Block):
+    steps: Annotated[int, Within(1, 10**12, "optimiser steps")]
+    memory_gb: Annotated[float, Within(0.0, 1e6, "GB; no machines have more", above=True)]
+    disk_gb: Annotated[float, Within(0.0, 1e6, "GB; no machines have more", above=True)]
+
+
 class Data(Block):
-    name: str
-    root: Text
-    test_fraction: Annotated[float, Field(gt=0, lt=1)]
-    validation_fraction: Fraction
-    seed: int
-    image_size: Annotated[int, Field(ge=4, le=4096)]
-    eval_resize: Annotated[list[Annotated[int, Field(le=4096)]], Field(max_length=2)]
-    mean: list[float] | None
-    std: list[Positive] | None
-    resident_gb: NonNegative
-    workers: Annotated[int, Field(ge=0, le=256)]
+    name: Word
+    root: FilePath
+    test_fraction: HeldOut
+    validation_fraction: Annotated[float, Within(0.0, 0.9, "a share; a tenth at least is left to train on")]
+    seed: Seed
+    image_size: Pixels
+    eval_resize: Annotated[list[Pixels], Field(max_length=2)]
+    mean: Annotated[list[float], Field(min_length=1, max_length=4)] | None
+    std: Annotated[list[float], Field(min_length=1, max_length=4)] | None
+    value_range: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    max_pixels: Annotated[int, Within(1, 10**10, "pixels; no picture has more")]
+    resident_gb: Gigabytes
+    workers: Annotated[int, Within(0, 256, "processes; no machine decodes by more")]
+
+    @field_validator("value_range")
+    @classmethod
+    def _black_is_below_white(cls, values: list[float] | None) -> list[float] | None:
+        if values is not None and values[0] >= values[1]:
+            raise ValueError("this is the value of black and then that of white; the first should be the lower")
+        return values
 
     @field_validator("eval_resize")
     @classmethod
@@ -64,6 +93,13 @@ class Data(Block):
         if any(side < block.data.get("image_size", 0) for side in sides):
             raise ValueError("each side should be at least image_size, which is cut out of its middle")
         return sides
+
+    @field_validator("std")
+    @classmethod
+    def _of_pixels_that_differ(cls, values: list[float] | None) -> list[float] | None:
+        if any(value < 1e-4 for value in values or ()):
+            raise ValueError("0.0001 to 1 was expected of each: images are divided by it")
+        return values
 
     @field_validator("mean", "std")
     @classmethod
@@ -73,17 +109,18 @@ class Data(Block):
         return values
 
 
+ClassNames = Annotated[list[ClassId | Name], Field(max_length=100_000)]
 READ_A_FILE = ("file", "samples")  # scenarios of `forget`
 
 
 class Forget(Block):
-    scenario: str
-    count: Count
-    seed: int
-    classes: list[int | str]
-    file: Text | None
-    share: Annotated[float, Field(gt=0, lt=1)]
-    before: list[int | str]
+    scenario: Word
+    count: Classes
+    seed: Seed
+    classes: ClassNames
+    file: FilePath | None
+    share: Share
+    before: ClassNames
 
     @property
     def list_file(self) -> str | None:
@@ -92,23 +129,27 @@ class Forget(Block):
 
 
 class Model(Block):
-    name: str
-    kwargs: dict[str, Scalar | list[Scalar]]
+    name: Word
+    kwargs: dict[str, Scalar | list[Scalar]]  # which, and how large, says models/kwargs.py
     small_stem: Literal[1, 2] | None
-    pretrained: bool | Text
+    pretrained: bool | FilePath
 
 
 class Reference(Block):
-    checkpoint: Text | list[Text] | None  # one file for all seeds, or one a seed
-    sha256: str | list[str] | None
-    checkpoint_key: str | None  # where a file holds several sets of weights
+    checkpoint: FilePath | list[FilePath] | None  # one file for all seeds, or one a seed
+    sha256: Word | list[Word] | None
+    checkpoint_key: Name | None  # where a file holds several sets of weights
 
-    @model_validator(mode="after")
-    def _a_hash_for_each_file(self) -> "Reference":
-        a_list_for_one = isinstance(self.sha256, list) and not isinstance(self.checkpoint, list)
-        if self.sha256 is not None and (a_list_for_one or len(_listed(self.sha256)) != len(self.files)):
-            raise ValueError("sha256: give one for each file of checkpoint, in the same order")
-        return self
+    @field_validator("sha256")
+    @classmethod
+    def _one_for_each_file(cls, sha256: str | list[str] | None, block: ValidationInfo) -> str | list[str] | None:
+        if sha256 is None or "checkpoint" not in block.data:
+            return sha256
+        checkpoint = block.data["checkpoint"]
+        a_list_for_one = isinstance(sha256, list) and not isinstance(checkpoint, list)
+        if a_list_for_one or len(_listed(sha256)) != len(_listed(checkpoint)):
+            raise ValueError("give one for each file of checkpoint, in the same order")
+        return sha256
 
     @property
     def files(self) -> list[Path]:
@@ -123,9 +164,9 @@ class Reference(Block):
 class Audited(Reference):
     """A model made elsewhere, as a row of the table; only its file must be given."""
 
-    checkpoint: Text | list[Text]
-    sha256: str | list[str] | None = None
-    checkpoint_key: str | None = None
+    checkpoint: FilePath | list[FilePath]
+    sha256: Word | list[Word] | None = None
+    checkpoint_key: Name | None = None
 
 
 def _listed(given: str | list[str] | None) -> list[str]:
@@ -137,27 +178,28 @@ def _item(given: str | list[str] | None, number: int) -> str | None:
 
 
 class Augment(Block):
-    padding: Annotated[int, Field(ge=0, le=4096)]
-    min_area: Annotated[float, Field(gt=0, le=1)]
+    padding: Annotated[int, Within(0, 4095, "px; it would shift the largest images out of sight")]
+    min_area: Portion
     flip: Probability
-    jitter: Annotated[float, Field(ge=0, lt=1)]
+    jitter: Fraction
     grayscale: Probability
 
 
 class Recipe(Block):
     """How a network is optimised: shared by training, EC-module pre-training and every unlearning method."""
 
-    epochs: Times
-    batch_size: Annotated[int, Field(ge=2)]
-    optimizer: str
-    lr: Positive
-    momentum: Fraction
-    weight_decay: NonNegative
-    schedule: str
-    milestones: list[Count]  # of `step` alone: when so many epochs of a phase are done, lr is multiplied by `decay`
-    decay: Annotated[float, Field(gt=0, lt=1)]  # of `step` alone
+    epochs: Epochs
+    batch_size: BatchSize
+    optimizer: Word
+    lr: LearningRate
+    momentum: Momentum
+    weight_decay: WeightDecay
+    schedule: Word
+    # Of `step` alone: when so many epochs of a phase are done, lr is multiplied by `decay`.
+    milestones: Annotated[list[Epochs], Field(max_length=100)]
+    decay: Decay  # of `step` alone
     warmup: Fraction
-    clip_norm: Positive | None
+    clip_norm: Norm | None
     augment: Augment
 
     @field_validator("milestones")
@@ -169,6 +211,10 @@ class Recipe(Block):
             raise ValueError("these epochs should ascend")
         return milestones
 
+    def steps(self, images: Counts) -> int:
+        """Return how many optimiser steps a training takes at most; of methods that go another way, their own."""
+        return self.epochs * images.steps("all", self.batch_size)
+
 
 class UnlearnRecipe(Recipe):
     stop_at_forget_acc: Percent | None  # ends after the epoch in which the training forget accuracy reaches it
@@ -179,11 +225,11 @@ class Train(Recipe):
 
 
 class ShortRun(Block):
-    share: Annotated[float, Field(gt=0, lt=1)]
+    share: Share
 
 
 class PretrainEC(Recipe):
-    tau: Positive
+    tau: Temperature
 
 
 class Start(Block):
@@ -192,55 +238,55 @@ class Start(Block):
 
 class Evaluate(Block):
     split: Literal["test", "validation"]
-    batch_size: Count
+    batch_size: ForwardBatch
     layers: Layers | None
-    max_samples: Annotated[int, Field(ge=8)]
-    shared_samples: Annotated[int, Field(ge=8)]
-    seed: int
+    max_samples: ImagesToJudge
+    shared_samples: ImagesToJudge
+    seed: Seed
 
 
 class LinearProbe(Block):
-    small_fraction: Annotated[float, Field(gt=0, le=1)]
-    layer_samples: Count
-    l2: NonNegative
-    steps: Times
+    small_fraction: Portion
+    layer_samples: Images
+    l2: Weight
+    steps: Steps
 
 
 class Attacks(Block):
-    shots: list[Count]
-    max_samples: Count
-    seed: int
+    shots: Annotated[list[Images], Field(max_length=20)]
+    max_samples: Images
+    seed: Seed
 
 
 class Prototype(Block):
     draws: Times
-    false_alarms: Annotated[float, Field(gt=0, lt=1)]
+    false_alarms: Share
 
 
 class FineTuning(Block):
     """A few plain steps on a copy of the model, as an attacker makes them."""
 
-    steps: Times
-    batch_size: Annotated[int, Field(ge=2)]
-    momentum: Fraction
-    clip_norm: Positive
+    steps: Steps
+    batch_size: BatchSize
+    momentum: Momentum
+    clip_norm: Norm
     augment: Augment
 
 
 class Relearn(FineTuning):
     draws: Times
-    lrs: Annotated[list[Positive], Field(min_length=1)]
+    lrs: Annotated[list[LearningRate], Field(min_length=1, max_length=20)]
     survives: Probability
-    head_samples: Count
+    head_samples: Images
 
 
 class RetainOnly(FineTuning):
-    lr: Positive
+    lr: LearningRate
 
 
 class BatchNormAttack(Block):
     batches: Times
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: BatchSize
 
 
 class CKA(Block):
@@ -248,88 +294,88 @@ class CKA(Block):
 
 
 class KNN(Block):
-    k: Count
+    k: Neighbours
     features: Literal["penultimate", "logits"]
-    test_fraction: Annotated[float, Field(gt=0, lt=1)]
-    seed: int
+    test_fraction: HeldOut
+    seed: Seed
 
 
 class DownstreamSet(Block):
-    name: str  # in the metrics: knn.<name>
-    source: str
-    root: Text
-    domain: str | None = None  # of office_home and domainnet126
+    name: Word  # in the metrics: knn.<name>
+    source: Word
+    root: FilePath
+    domain: Word | None = None  # of office_home and domainnet126
     split: Literal["official", "random"] = "official"  # random: `knn.test_fraction` also where there is an official one
 
 
 class LiRA(Block):
-    shadows: list[Annotated[int, Field(ge=0)]]
-    seed: int
+    shadows: Annotated[list[Annotated[int, Within(0, 999, "numbers of shadow models")]], Field(max_length=1000)]
+    seed: Seed
 
 
 class Predictors(Block):
     points: Times
-    max_samples: Count
-    seed: int
+    max_samples: Images
+    seed: Seed
 
 
 class RMIA(Block):
-    gamma: Annotated[float, Field(ge=1)]
-    offline_a: Annotated[float, Field(ge=0, le=1)]
+    gamma: Annotated[float, Within(1.0, 1000.0, "a ratio by which a sample must beat another")]
+    offline_a: Probability
 
 
 class Figures(Block):
-    models: list[str]
-    forget_class: int | str | None
-    queries: Annotated[int, Field(ge=0, le=100_000)]
-    neighbours: Times
+    models: Annotated[list[Word], Field(max_length=100)]
+    forget_class: ClassId | Name | None
+    queries: Annotated[int, Within(0, 100, "rows of a figure; it has no room for more")]
+    neighbours: Pictures
     photos: bool
-    seed: int
+    seed: Seed
 
 
 class CrossFitted(Block):
     critic: Literal["linear", "kernel"]
-    folds: Annotated[int, Field(ge=2, le=1000)]
-    rank: Count
-    landmarks: Count
+    folds: Annotated[int, Within(2, 1000, "folds, a fit each")]
+    rank: Dimensions
+    landmarks: Dimensions
 
 
 class InfoNCE(Block):
-    held_out: Annotated[float, Field(gt=0, lt=1)]
-    dimension: Count
-    batch_size: Annotated[int, Field(ge=2)]
-    epochs: Times
-    max_steps_per_epoch: Times
-    lr_features: Positive
-    lr_labels: Positive
+    held_out: HeldOut
+    dimension: Dimensions
+    batch_size: BatchSize
+    epochs: Epochs
+    max_steps_per_epoch: Steps
+    lr_features: LearningRate
+    lr_labels: LearningRate
 
 
 class MutualInformation(Block):
     layers: Layers | None
-    max_samples: Annotated[int, Field(ge=8)]
+    max_samples: ImagesToJudge
     estimator: Literal["cross_fitted", "info_nce"]
     trials: Times
-    seed: int
+    seed: Seed
     cross_fitted: CrossFitted
     info_nce: InfoNCE
 
 
 class IDI(Block):
     estimate: Literal["held_out", "train"]
-    floor: Positive
+    floor: Nats
 
 
 class Search(Block):
     criterion: Literal["h_mean", "closeness", "accuracy"]
-    trials: Times
+    trials: Annotated[int, Within(1, 100_000, "settings tried, some trainings each")]
     repetitions: Times | None
-    give_up: Positive
-    max_samples: Annotated[int, Field(ge=4)]
-    precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1)]
-    lr_min: Positive
-    lr_max: Positive
-    epochs_max: Times
-    forget_weight: Positive
+    give_up: Points
+    max_samples: Annotated[int, Within(4, 100_000_000, "images; fewer judge nothing, and no data set has more")]
+    precisions: Annotated[list[Literal["bf16", "fp32"]], Field(min_length=1, max_length=2)]
+    lr_min: LearningRate
+    lr_max: LearningRate
+    epochs_max: Epochs
+    forget_weight: Points
 
     @field_validator("lr_max")
     @classmethod
@@ -340,15 +386,17 @@ class Search(Block):
 
 
 class Known(Block):
-    knows: str
+    knows: Word
 
 
 class Params(Block):
     """The blocks that every run shares; each method's own block is read by `method_config`."""
 
-    seeds: Annotated[list[int], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1, max_length=1000)]
     precision: Literal["auto", "bf16", "fp32"]
     inputs: Literal["times", "content", "kept"]
+    budget: Budget
+    checkpoint_minutes: Annotated[float, Within(0.0, 10_000.0, "minutes; a week has no more", above=True)]
     data: Data
     forget: Forget
     model: Model
@@ -359,8 +407,8 @@ class Params(Block):
     train: Train
     pretrain_ec: PretrainEC
     methods: dict[str, Start]
-    audit: dict[str, Audited]
-    headline: str
+    audit: Annotated[dict[str, Audited], Field(max_length=1000)]
+    headline: Name
     evaluate: Evaluate
     linear_probe: LinearProbe
     attacks: Attacks
@@ -373,7 +421,7 @@ class Params(Block):
     idi: IDI
     cka: CKA
     knn: KNN
-    downstream: list[DownstreamSet]
+    downstream: Annotated[list[DownstreamSet], Field(max_length=50)]
     lira: LiRA
     rmia: RMIA
     figures: Figures
@@ -429,52 +477,6 @@ class Params(Block):
         if sorted(lira.shadows) != list(range(len(lira.shadows))) or len(lira.shadows) % 2:
             raise ValueError(f"shadows: give an even number, counted from 0: [0, 1, 2, 3], not {lira.shadows}")
         return lira
-
-    @model_validator(mode="after")
-    def _a_checkpoint_for_each_seed(self) -> "Params":
-        for key, one in self.given.items():
-            given = one.checkpoint
-            if isinstance(given, list) and len(given) != len(self.seeds):
-                counts = f"{len(given)} files for {len(self.seeds)} seeds"
-                raise ValueError(f"{key}.checkpoint: {counts}; give one for each, or one for all")
-        return self
-
-    @model_validator(mode="after")
-    def _given_files_are_not_those_that_a_run_writes_anew(self) -> "Params":
-        written = {Path("models", name).absolute() for name in ("ec_modules", *self.references, *self.methods)}
-        for key, one in self.given.items():
-            own = next((file for file in one.files if file.absolute().parent in written), None)
-            if own is not None:
-                raise ValueError(f"{key}.checkpoint: {own} is removed and written anew by this run; give a copy of it")
-        return self
-
-    @model_validator(mode="after")
-    def _what_was_erased_before_was_erased_from_a_given_model(self) -> "Params":
-        if self.forget.before and self.original.checkpoint is None:
-            raise ValueError(
-                "forget.before: an original trained here would never have known these classes; give the model that "
-                "they were erased from as original.checkpoint"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _shadow_models_answer_on_the_images_that_judge(self) -> "Params":
-        if self.lira.shadows and self.evaluate.split != "test":
-            raise ValueError(
-                f"evaluate.split: the shadow models of lira.shadows answer on the test images, not on "
-                f"{self.evaluate.split}; set lira.shadows to [] for the time being, or evaluate.split to test"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _named_models_are_rows(self) -> "Params":
-        rows = [*self.references, *self.methods, *self.audit]
-        named = [("headline", self.headline), *(("figures.models", name) for name in self.figures.models)]
-        for key, name in named:
-            if name not in rows:
-                hint = did_you_mean(name, rows)
-                raise ValueError(f"{key}: {name!r} is none of the models {', '.join(rows)}{hint}")
-        return self
 
     @property
     def given(self) -> dict[str, Reference]:

@@ -5,23 +5,31 @@ no result knows of it, and where no forecast can be made the run goes on without
 """
 
 import logging
+import signal
 import sys
 import time
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
-from unlearning.errors import INTERRUPTED
+import psutil
+
+from unlearning.errors import Stopped
 from unlearning.forecast import Forecast, key_of, known_times, readable
 from unlearning.params_file import load_values
 
 RUNS, STARTS = "dvc.stage.run", "Running stage '%s':"  # the logger and the message by which DVC says that one starts
 ALL_DEPEND_ON = ("seeds", "precision", "data", "forget", "model")  # blocks that tell how much there is to compute
 FORCE = {"-f", "--force"}  # options of `dvc repro`
-STOPPED = ("exited with 130", "exited with -2")  # in DVC's error: how a stage ends after Ctrl-C
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPPED = {f"exited with {code}": 128 + one for one in SIGNALS for code in (128 + one, -one)}  # so DVC says of a stage
 
 
 def reproduce(arguments: list[str]) -> None:
-    """Run `dvc repro` with these arguments; raises SystemExit with its exit code, KeyboardInterrupt after Ctrl-C."""
+    """Run `dvc repro` with these arguments; raises SystemExit with its exit code, KeyboardInterrupt after Ctrl-C.
+
+    SIGTERM and SIGHUP are passed on to the stage that runs, which saves what it has; DVC then lets go of its locks.
+    """
     import dvc.cli
     import dvc.repo.reproduce
 
@@ -29,14 +37,27 @@ def reproduce(arguments: list[str]) -> None:
     teller.listen_to(dvc.repo.reproduce)
     logging.getLogger("dvc.stage").addHandler(teller)
     logging.getLogger("dvc.cli").addFilter(interrupts)
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, pass_on)
     code = dvc.cli.main(["repro", *arguments])
     if interrupts.of_dvc:
-        raise KeyboardInterrupt
+        raise interrupts.of_dvc
     if interrupts.of_stage:  # which has said so
-        raise SystemExit(INTERRUPTED)
+        raise SystemExit(interrupts.of_stage)
     if code:
         raise SystemExit(code)
     teller.end()
+
+
+def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Send a signal to the stage that runs; where there is none, end here."""
+    below = psutil.Process().children(recursive=True)
+    if not below:
+        raise Stopped(number)
+    for one in below:
+        with suppress(psutil.Error):
+            one.send_signal(number)
 
 
 class Teller(logging.Handler):
@@ -121,14 +142,17 @@ def parameters_of(stage: Any) -> dict[str, Any]:
 
 
 class Interrupts(logging.Filter):
-    """Takes out what DVC logs of Ctrl-C, several lines, and remembers that it was."""
+    """Takes out what DVC logs of Ctrl-C or another signal, several lines, and remembers that it was."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.of_dvc = self.of_stage = False
+        self.of_dvc: KeyboardInterrupt | None = None
+        self.of_stage = 0  # its exit code
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        self.of_dvc |= isinstance(error, KeyboardInterrupt)
-        self.of_stage |= error is not None and str(error.__cause__).endswith(STOPPED)
+        if isinstance(error, KeyboardInterrupt):
+            self.of_dvc = error
+        said = str(error.__cause__) if error is not None else ""
+        self.of_stage = next((code for end, code in STOPPED.items() if said.endswith(end)), self.of_stage)
         return not (self.of_dvc or self.of_stage)

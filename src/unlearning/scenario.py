@@ -18,9 +18,9 @@ from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
 from unlearning.check import check
-from unlearning.errors import InputError, did_you_mean
+from unlearning.errors import Faults, InputError, did_you_mean
 from unlearning.files import write_atomically
-from unlearning.params_file import file_named, names_in
+from unlearning.params_file import file_named, load_values, names_in
 
 SCENARIOS = Path("scenarios")
 REPLACED_WHOLE = ("model.kwargs", "references", "methods", "audit")  # mappings whose keys are the user's own
@@ -125,6 +125,8 @@ def write_values(new: dict[str, Any], source: str, params: Path) -> list[str]:
         temporary.write_text(text.getvalue(), encoding="utf-8")
         try:
             check(temporary)
+        except Faults as error:
+            raise Faults(error.file.replace(str(temporary), source), error.faults) from None
         except InputError as error:
             raise InputError(str(error).replace(str(temporary), source)) from None
 
@@ -210,12 +212,9 @@ def _in_block_style(value: Any) -> Any:
 
 
 def _load(yaml: YAML, path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise InputError(f"cannot read {path}: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path} should hold keys and values")
+    """Return what a file holds, comments kept; raises InputError for what `load_values` refuses."""
+    load_values(path)
+    values: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"))
     return values
 
 

@@ -20,7 +20,7 @@ def transfer(
     """Return the model's k-NN accuracy on one set, percent."""
     images = bounded(load_downstream(entry), params.evaluate.max_samples, params.knn.seed)
     is_train = training_part(images, params.knn)
-    split = image_split(images, manifest, where.device, params.data.workers)
+    split = image_split(images, manifest, where.device, params.data.workers, params.data.max_pixels)
     one = forward_pass(model, split, where, params.evaluate.batch_size, f"{name} on the downstream set {entry.name}")
     return knn_accuracy(one, is_train, entry.name, params.knn, where.device)
 

@@ -26,6 +26,8 @@ def make_data() -> Callable[..., Data]:
             "eval_resize": [],
             "mean": None,
             "std": None,
+            "value_range": None,
+            "max_pixels": 89478485,
             "resident_gb": 4.0,
             "workers": 0,
         }

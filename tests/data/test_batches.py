@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from unlearning.data.batches import Batch, ImageSplit, Plan, in_order, save_pixels, shuffled
-from unlearning.data.images import fit, read_image
+from unlearning.data.images import fit
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest, Split
+from unlearning.data.reading import read_image
 from unlearning.errors import InputError
 from unlearning.params import Augment
 

@@ -11,8 +11,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 import tests.data.test_cifar as cifar_files
 from unlearning.data.batches import in_order
-from unlearning.data.images import fit, read_image
+from unlearning.data.images import fit
 from unlearning.data.manifest import Manifest
+from unlearning.data.reading import read_image
 from unlearning.errors import InputError
 from unlearning.params import KNN, DownstreamSet
 from unlearning.sources.downstream import LabelledImages, bounded, image_split, load_downstream, training_part
@@ -151,7 +152,7 @@ def manifest_of(channels: int, size: int) -> Manifest:
 
 def read(images: LabelledImages, channels: int, size: int, positions: list[int]) -> tuple[Tensor, list[int]]:
     """Return what a model gets: float (N, C, size, size), normalised, and the labels."""
-    split = image_split(images, manifest_of(channels, size), CPU, workers=0)
+    split = image_split(images, manifest_of(channels, size), CPU, workers=0, max_pixels=10_000)
     batches = list(split.batches(in_order(np.array(positions), 3)))
     return torch.cat([batch.images for batch in batches]), [int(label) for batch in batches for label in batch.labels]
 
@@ -312,8 +313,8 @@ def test_a_list_naming_missing_images_is_an_error(
     [
         ("real/ant/a.jpg", ", line 2: expected two words, not 'real/ant/a.jpg'"),
         ("real/ant/a b.jpg 3", ", line 2: expected two words, not 'real/ant/a b.jpg 3'"),
-        ("real/ant/a.jpg three", ": 'three' is no class number; expected digits"),
-        ("real/ant/a.jpg -1", ": '-1' is no class number; expected digits"),
+        ("real/ant/a.jpg three", ": 'three' is no class number; expected digits, 9 at most"),
+        ("real/ant/a.jpg -1", ": '-1' is no class number; expected digits, 9 at most"),
     ],
 )
 def test_a_broken_line_of_a_domainnet_list_is_named(root: Path, domainnet126: Case, line: str, problem: str) -> None:

@@ -182,7 +182,9 @@ def test_what_is_not_read_is_counted_by_suffix(
         write_image(root / name)
     assert load().notes == [
         "not read: the folder(s) labels, without images",
-        "not read: 2 .txt, 1 without suffix, 1 .heic, 2 .png outside the class folders",
+        f"images not read, of other formats: 1 .heic, such as {root / 'test/dog/c.heic'}; to use them, convert them to "
+        "one of .png, .jpg, .jpeg, .webp, .bmp, .gif, .pgm, .ppm, .tif, .tiff",
+        "not read: 2 .txt, 1 without suffix, 2 .png outside the class folders",
     ]
 
 
@@ -194,7 +196,8 @@ def test_grey_colour_and_sixteen_bit_images_of_any_size_become_equal_shapes(
         write_image(root / name / "b.png", (33, 12))
         write_image(root / name / "c.jpg", (5, 40))
         write_image(root / name / "d.webp", (64, 64))
-        Image.fromarray(np.full((10, 9), 40_000, dtype=np.uint16)).save(root / name / "e.png")
+        dark_and_bright = np.repeat([[1000], [5000]], 5, axis=0).repeat(10, axis=1).astype(np.uint16)
+        Image.fromarray(dark_and_bright).save(root / name / "e.png")
     data = make_data(name="image_folder", root=str(root), test_fraction=0.2, validation_fraction=0.2)
     prepared = prepare(image_folder.load(data), data, make_forget())
     assert {name: pixels.shape for name, pixels in prepared.pixels.items()} == {
@@ -205,7 +208,12 @@ def test_grey_colour_and_sixteen_bit_images_of_any_size_become_equal_shapes(
     for name, split in prepared.manifest.splits.items():
         for position, file in enumerate(split.ids):
             if file.endswith("e.png"):
-                assert prepared.pixels[name][position].eq(40_000 >> 8).all()
+                assert prepared.pixels[name][position, :, 0].eq(0).all()
+                assert prepared.pixels[name][position, :, -1].eq(255).all()
+    assert prepared.notes == [
+        "2 images of more than 8 bits are scaled from 1000 (black) to 5000 (white): the lowest and the highest value "
+        "in use; data.value_range sets others"
+    ]
 
 
 def test_an_unreadable_image_is_named_with_how_many_more(
@@ -216,7 +224,9 @@ def test_an_unreadable_image_is_named_with_how_many_more(
     for number in (1, 3):
         (root / "train" / "dog" / f"{number:02d}.png").write_bytes(b"no image")
     data = make_data(name="image_folder", root=str(root), validation_fraction=0.0)
-    with pytest.raises(InputError, match=r"cannot read the image .*train/dog/01\.png and 1 more; repair or remove it"):
+    with pytest.raises(
+        InputError, match=r"cannot read the image .*train/dog/01\.png \(.*\) and 1 more; repair or remove it"
+    ):
         prepare(image_folder.load(data), data, make_forget())
 
 

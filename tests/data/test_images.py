@@ -6,10 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from unlearning.data.images import evaluation_view, fit, read_all, read_image, stored
+from unlearning.data.images import evaluation_view, fit, read_all, stored
+from unlearning.data.reading import BadImage, Rules, read_image
 from unlearning.errors import InputError
 
 WriteImage = Callable[..., Path]
+FULL_RANGE = Rules((0, 65535))
 COLOURS = np.array([[[250, 10, 20], [0, 200, 100]], [[30, 30, 240], [128, 128, 128]]], dtype=np.uint8)
 
 
@@ -28,7 +30,7 @@ def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
 def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     values = np.array([[0, 255, 256], [257, 32768, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "x.png")
-    assert read_image(tmp_path / "x.png").tolist() == [[[0, 0, 1], [1, 128, 255]]] * 3
+    assert read_image(tmp_path / "x.png", FULL_RANGE).tolist() == [[[0, 1, 1], [1, 128, 255]]] * 3
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGBA"])
@@ -50,7 +52,7 @@ def test_lossless_formats_are_read_exactly(tmp_path: Path, suffix: str) -> None:
 def test_sixteen_bits_are_scaled_in_every_format_that_has_them(tmp_path: Path, suffix: str) -> None:
     values = np.array([[0, 256, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / f"x.{suffix}")
-    assert read_image(tmp_path / f"x.{suffix}").tolist() == [[[0, 1, 255]]] * 3
+    assert read_image(tmp_path / f"x.{suffix}", FULL_RANGE).tolist() == [[[0, 1, 255]]] * 3
 
 
 @pytest.mark.parametrize("suffix", ["gif", "tif"])
@@ -89,7 +91,7 @@ def test_a_photograph_taken_sideways_is_turned_upright(tmp_path: Path, suffix: s
     assert image[:, 18:30].max() < 15
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (8, 24), (31, 9), (100, 64), (1, 1), (3, 200)])
+@pytest.mark.parametrize("shape", [(8, 8), (8, 24), (31, 9), (100, 64), (1, 1), (3, 200), (1, 60_000), (60_000, 1)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_any_size_fit(shape: tuple[int, int], channels: int) -> None:
     image = torch.full((channels, *shape), 77, dtype=torch.uint8)
@@ -141,6 +143,18 @@ def test_what_is_stored_gives_the_same_evaluation_view(resize: list[int]) -> Non
     assert torch.equal(evaluation_view(stored(image, 8, resize), 8, resize), evaluation_view(image, 8, resize))
 
 
+def test_the_middle_of_a_very_long_image_is_kept_and_little_memory_used(
+    write_image: WriteImage, tmp_path: Path
+) -> None:
+    image = torch.zeros(3, 1, 2_000_000, dtype=torch.uint8)  # scaled whole to 224 px it would have 300 GB
+    image[..., 999_990:1_000_010] = 200
+    fitted = fit(image, 224)
+    assert fitted.shape == (3, 224, 224)
+    assert fitted.eq(200).all()
+    long = write_image(tmp_path / "long.png", (5000, 1))
+    assert read_all([long], 8, [12]).shape == (1, 3, 12, 12)
+
+
 def test_scaling_down_does_not_alias() -> None:
     checkerboard = ((torch.arange(64)[:, None] + torch.arange(64)) % 2 * 255).to(torch.uint8)[None]
     fitted = fit(checkerboard, 8)
@@ -160,9 +174,12 @@ def test_reading_all_keeps_the_order(tmp_path: Path, write_image: WriteImage) ->
 def test_one_unreadable_image_is_named(tmp_path: Path, write_image: WriteImage, unreadable: bytes) -> None:
     paths = [write_image(tmp_path / f"{i}.png") for i in range(3)]
     paths[1].write_bytes(unreadable)
+    with pytest.raises(BadImage) as alone:
+        read_image(paths[1])
     with pytest.raises(InputError) as caught:
         read_all(paths, 8)
-    assert str(caught.value) == f"cannot read the image {paths[1]}; repair or remove it"
+    reason = str(alone.value)
+    assert str(caught.value) == f"cannot read the image {paths[1]} ({reason}); repair or remove it"
 
 
 @pytest.mark.parametrize("broken", [[0, 1], [2, 3, 5], [0, 1, 2, 3, 4, 5]])
@@ -174,9 +191,10 @@ def test_the_first_of_several_unreadable_images_is_named_with_how_many_more(
         paths[number].write_bytes(b"")
     with pytest.raises(InputError) as caught:
         read_all(paths, 8)
-    assert f"cannot read the image {paths[broken[0]]} and {len(broken) - 1} more;" in str(caught.value)
+    assert str(caught.value).startswith(f"cannot read the image {paths[broken[0]]} (")
+    assert str(caught.value).endswith(f") and {len(broken) - 1} more; repair or remove it")
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path, write_image: WriteImage) -> None:
-    with pytest.raises(InputError, match=r"cannot read the image .*gone\.png;"):
+    with pytest.raises(InputError, match=r"cannot read the image .*gone\.png \(No such file or directory\);"):
         read_all([write_image(tmp_path / "a.png"), tmp_path / "gone.png"], 8)

@@ -12,8 +12,9 @@ import yaml
 
 from tests.conftest import PARAMS, changed
 from unlearning import inputs
+from unlearning.data.stamps import By
 from unlearning.errors import InputError
-from unlearning.inputs import INPUTS, By, Fingerprint, file_print, folder_print
+from unlearning.inputs import INPUTS, Fingerprint, file_print, folder_print
 
 VALUES = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
 BOTH = pytest.mark.parametrize("by", ["times", "content"])
@@ -267,3 +268,32 @@ def test_what_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(inputs.os, "scandir", refuse)
     with pytest.raises(InputError, match=rf"^data\.root: cannot read {folder} \(Permission denied\); make it readable"):
         inputs.Outside("data.root", folder, folder=True).fingerprint("times")
+
+
+def large(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(10**12)
+
+
+NO_LISTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a pipe": (os.mkfifo, "is no regular file"),
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "is no regular file"),
+    "a folder": (Path.mkdir, "is no regular file"),
+    "a terabyte": (large, "has 1000000 MB"),
+    "a link to nothing": (lambda path: path.symlink_to("nowhere"), "no file list.txt"),
+}
+
+
+@pytest.mark.parametrize(("make", "says"), NO_LISTS.values(), ids=NO_LISTS)
+def test_what_is_no_list_of_classes_is_refused_and_never_waited_for(
+    refusal: Stage, make: Callable[[Path], object], says: str
+) -> None:
+    make(Path("list.txt"))
+    assert says in refusal({"forget.scenario": "file", "forget.file": "list.txt"})
+
+
+def test_what_is_no_regular_file_within_a_folder_is_never_opened(folder: Path) -> None:
+    before = folder_print(folder, "content")
+    os.mkfifo(folder / "cat/x.png")
+    (folder / "cat/y.png").symlink_to("/dev/zero")
+    assert folder_print(folder, "content") == before

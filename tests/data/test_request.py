@@ -37,6 +37,7 @@ def source() -> Source:
 def data() -> Data:
     fields = {"name": "digits", "root": ".", "test_fraction": 0.2, "validation_fraction": 0.1, "seed": 0}
     more = {"image_size": 4, "eval_resize": [], "mean": None, "std": None, "resident_gb": 1.0, "workers": 0}
+    more |= {"value_range": None, "max_pixels": 1000}
     return Data.model_validate(fields | more)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import RECIPE, config_of, weights_of
+from unlearning import stopping
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest, Split, load_manifest, save_manifest
+from unlearning.engine import resume as resume_module
 from unlearning.engine.launch import Launch, convert_sync_batchnorm, launch
 from unlearning.engine.repetitions import KEPT, Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
+from unlearning.errors import Stopped
 from unlearning.methods import method_program
 from unlearning.methods.scar import keep_loss
 from unlearning.models.backbone import Architecture, build
@@ -152,10 +156,32 @@ def in_one_of_two_processes() -> None:
         progress = run.drive(program(run))
         torch.save((weights_of(run.network), progress.step, progress.samples), f"{name}-{where.rank}.pt")
     torch.save([scars_keep_loss(where, kept) for kept in KEPT_IMAGES], f"keep_loss-{where.rank}.pt")
+    resume_module.SAVE_SHARE = float("inf")
     run = make_run("interrupted", where)
     cfg = config("cu")
     steps = run.schedule.steps("forget", cfg.batch_size) * cfg.omega
     run.drive(islice(unlearn("cu")(run), steps + 1))
+    stopped_and_resumed(where)
+
+
+def stopped_and_resumed(where: Launch) -> None:
+    """Ask one of the processes to stop in the middle of an epoch, and go on."""
+    run = make_run("stopped", where)
+
+    def asked() -> Iterator[Tensor]:
+        for number, loss in enumerate(unlearn("cu")(run)):
+            if (number, where.rank) == (2, 1):
+                stopping._asked.number = signal.SIGTERM
+            yield loss
+
+    with pytest.raises(Stopped) as stop:
+        run.drive(asked())
+    stopping._asked.number = 0
+    torch.distributed.barrier()
+    resumed = make_run("stopped", where)
+    begun = resumed._state.progress.step
+    resumed.drive(unlearn("cu")(resumed))
+    torch.save((weights_of(resumed.network), begun, run.progress.step, stop.value.number), f"stopped-{where.rank}.pt")
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +245,25 @@ def test_scars_keep_loss_is_that_of_all_processes_images_whichever_keeps_one(cas
 
 
 @pytest.mark.usefixtures("two_processes")
-def test_one_process_can_finish_what_two_began() -> None:
-    run = make_run("interrupted", ONE)
+def test_what_two_processes_began_one_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their roundings differ, and half of one run with half of the other would be a third model."""
+    run, whole = make_run("interrupted", ONE), make_run("one-alone", ONE)
     assert run.resume.load()["progress"]["epochs"] == [1]
-    progress = run.drive(unlearn("cu")(run))
-    expected, step, samples = torch.load("cu-0.pt")
-    assert (progress.step, progress.samples) == (step, samples)
-    torch.testing.assert_close(weights_of(run.network), expected, rtol=1e-4, atol=1e-5)
+    said = capsys.readouterr().err
+    assert "2 processes, and this is" in said
+    assert said.count("starting from the beginning") == 1
+    for one in (run, whole):
+        one.drive(unlearn("cu")(one))
+    assert all(torch.equal(value, whole.network.state_dict()[name]) for name, value in weights_of(run.network).items())
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_where_one_process_is_asked_to_stop_all_do_behind_the_same_step_and_go_on_to_the_same_model() -> None:
+    expected, _, _ = torch.load("cu-0.pt")
+    for rank in range(2):
+        weights, begun, stopped, number = torch.load(f"stopped-{rank}.pt")
+        assert (begun, stopped, number) == (3, 3, signal.SIGTERM)
+        assert all(torch.equal(value, expected[name]) for name, value in weights.items())
 
 
 @pytest.mark.usefixtures("two_processes")

@@ -48,7 +48,8 @@ def test_the_key_depends_on_parameters_on_what_is_in_the_inputs_and_on_the_code(
     assert identity_key({"lr": 0.1}, []) != with_module
 
 
-def test_saving_takes_a_small_share_of_the_time(tmp_path: Path) -> None:
+def test_saving_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlearning.engine.resume.FIRST", 0.0)
     state, saves = ResumeState(tmp_path), []
 
     def slow() -> dict[str, int]:

@@ -187,7 +187,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(make_run:
     run = make_run(name="boom")
     with pytest.raises(InputError, match=r"boom: the loss became nan at epoch 2, step 18 \(last finite loss"):
         run.drive(explode(run))
-    assert run.resume.load()["progress"]["epochs"] == [1]
+    state = run.resume.load()
+    assert (state["progress"]["epochs"], state["position"]["steps"]) == ([1], 0)
 
 
 def test_a_program_is_closed_when_its_run_fails(make_run: MakeRun) -> None:

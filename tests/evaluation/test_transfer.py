@@ -9,8 +9,9 @@ from torchvision.transforms.v2 import functional as transforms
 
 from tests.architectures import enliven
 from tests.conftest import PARAMS, SHAPE
-from unlearning.data.images import fit, read_image
+from unlearning.data.images import fit
 from unlearning.data.manifest import Manifest
+from unlearning.data.reading import read_image
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import Pass

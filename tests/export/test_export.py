@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from tests.architectures import CLASSES, Backbone, backbone, enliven  # noqa: F401 - a fixture is used by its name
 from unlearning.commands import main
-from unlearning.data.images import evaluation_view, read_image
+from unlearning.data.images import evaluation_view
 from unlearning.data.manifest import Manifest, Split, save_manifest
+from unlearning.data.reading import read_image
 from unlearning.errors import InputError
 from unlearning.export import exported, outputs, write_export
 from unlearning.models.backbone import Architecture, build

@@ -1,4 +1,4 @@
-"""Summaries by hand: what `compare` writes of a model, from the numbers of each seed."""
+"""Summaries by hand: what `compare` finds of a model, from the numbers of each seed."""
 
 from typing import Any
 

@@ -22,7 +22,7 @@ def git(*words: str) -> None:
 
 
 def commit(tag: str, rows: dict[str, Summary]) -> None:
-    """Commit what `compare` writes of some rows, as an experiment does, under a name."""
+    """Commit what `report` writes of some rows, as an experiment does, under a name."""
     Path("params.yaml").write_text(PARAMS)
     for name, one in rows.items():
         for folder, values in (("models", one.metrics), ("spread", one.spread), ("details", one.details)):

@@ -1,4 +1,4 @@
-"""What the stages before `compare` wrote, read back."""
+"""What the stages before `compare` wrote, read back (by measured.py)."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,6 +7,8 @@ from torch import Tensor
 
 from unlearning.evaluation.shared import Shared
 from unlearning.metrics.beside.idi import Trials
+
+Raw = dict[str, Any]  # of metrics/raw/<model>.json, one seed
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,12 @@ class Shadow:
 class Evidence:
     """What the stages before wrote about one model of one seed."""
 
-    raw: dict[str, Any]  # of metrics/raw/<model>.json
+    raw: Raw
     shared: Shared  # metrics/features/<model>/<seed>.safetensors
     cost: dict[str, Any]  # of metrics/cost/<model>.json; empty for a model that was given
     transfer: dict[str, float] = field(default_factory=dict)  # {downstream set: percent}, of metrics/transfer/
 
 
-def nats_of(evidence: Evidence, estimate: str) -> Trials:
+def nats_of(raw: Raw, estimate: str) -> Trials:
     """Return {layer: [nats, one a trial]} by one estimate, "held_out" or "train"."""
-    measured = evidence.raw["mutual_information"]
-    return {layer: [trial[estimate] for trial in trials] for layer, trials in measured.items()}
+    return {layer: [trial[estimate] for trial in trials] for layer, trials in raw["mutual_information"].items()}

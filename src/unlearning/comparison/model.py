@@ -8,11 +8,11 @@ import torch
 from unlearning.comparison.coming_back import CURVES, REVIVALS, above, comes_back
 from unlearning.comparison.evidence import Evidence, nats_of
 from unlearning.comparison.notes import cka_notes, collapse_notes, h_mean_notes, idi_notes, missing_notes
-from unlearning.comparison.yardstick import Yardstick
+from unlearning.comparison.yardstick import Yardstick, layers_of
 from unlearning.evaluation.shared import PENULTIMATE, Shared
 from unlearning.metrics.alone.lira import lira_auc, lira_scores
 from unlearning.metrics.alone.membership import JOINT
-from unlearning.metrics.beside.cka import ESTIMATORS, cka_or_none
+from unlearning.metrics.beside.cka import Centred, cka_by_all, cka_or_none
 from unlearning.metrics.beside.closeness import js_divergence, retrain_gap
 from unlearning.metrics.beside.h_mean import h_mean, normalised_scores
 from unlearning.metrics.beside.idi import doubts, information_difference_index, mean_of
@@ -82,17 +82,20 @@ def compare_model(own: Evidence, beside: Yardstick) -> Result:
 
 def cka_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     """Return CKA of the test forget set to the original and the retrained model per layer, and by every estimator."""
-    layers, original = own.shared.layers, beside.original.shared.layers
-    others = {"cka_layers": beside.original} | ({"cka_retrained": beside.retrained} if beside.retrained else {})
+    estimator, layers = beside.cka.estimator, layers_of(own)
+    last = cka_by_all(beside.original_layers[PENULTIMATE], layers[PENULTIMATE])
+
+    def to(other: dict[str, Centred], known: dict[str, float | None]) -> dict[str, float | None]:
+        return {
+            layer: known[layer] if layer in known else cka_or_none(estimator, other[layer], values)
+            for layer, values in layers.items()
+        }
+
+    gold = beside.retrained_layers
     return {
-        **{
-            key: {
-                layer: cka_or_none(beside.cka.estimator, other.shared.layers[layer], values)
-                for layer, values in layers.items()
-            }
-            for key, other in others.items()
-        },
-        "cka_estimators": {name: cka_or_none(name, original[PENULTIMATE], layers[PENULTIMATE]) for name in ESTIMATORS},
+        "cka_layers": to(beside.original_layers, {PENULTIMATE: last[estimator]}),
+        **({"cka_retrained": to(gold, {})} if gold else {}),
+        "cka_estimators": last,
     }
 
 
@@ -175,9 +178,9 @@ def idi_numbers(own: Evidence, beside: Yardstick) -> dict[str, Any]:
     if not own.raw["mutual_information"] or "idi" in beside.undefined or beside.retrained is None:
         return {}
     estimate = beside.idi.estimate
-    model, first, gold = (nats_of(one, estimate) for one in (own, beside.original, beside.retrained))
+    model, first, gold = (nats_of(one.raw, estimate) for one in (own, beside.original, beside.retrained))
     result = information_difference_index(model, first, gold, beside.idi.floor)
-    held_out, train = (mean_of(nats_of(own, one)) for one in ("held_out", "train"))
+    held_out, train = (mean_of(nats_of(own.raw, one)) for one in ("held_out", "train"))
     entropy = float(own.raw["label_entropy"])
     reasons = doubts(held_out, train, entropy, result.std)
     return {

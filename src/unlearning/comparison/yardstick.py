@@ -1,11 +1,12 @@
 """What every model of a seed is set beside: the references, the settings, and what cannot be computed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from unlearning.comparison.coming_back import comes_back
-from unlearning.comparison.evidence import Evidence, Shadow, nats_of
+from unlearning.comparison.evidence import Evidence, Raw, Shadow, nats_of
 from unlearning.data.manifest import Manifest
+from unlearning.metrics.beside.cka import Centred, centred
 from unlearning.metrics.beside.idi import Undefined, information_difference_index
 from unlearning.params import CKA, IDI, RMIA
 
@@ -23,6 +24,8 @@ class Yardstick:
     rmia: RMIA
     shadows: list[Shadow]
     undefined: dict[str, str]  # {number: why it cannot be computed}
+    original_layers: dict[str, Centred]  # features as CKA takes them, so that what is theirs is computed once
+    retrained_layers: dict[str, Centred]  # empty without a retrained model
 
 
 def yardstick(
@@ -32,32 +35,40 @@ def yardstick(
     cka: CKA,
     rmia: RMIA,
     shadows: list[Shadow],
+    undefined: dict[str, str],
 ) -> Yardstick:
     """Return what every model of a seed is set beside, with what is computed once for all of them.
 
     references: of that seed, by name, the original among them. Without a retrained model everything that needs one is
-    left out.
+    left out. undefined: {number that is left out: why}.
     """
     original, retrained = references["original"], references.get("retrained")
-    undefined = undefined_idi(original, retrained, idi) if retrained else {}
     untaught = retrained or references.get("short_run")
     floor = comes_back(untaught, original) if untaught else {}
-    return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined)
+    layers = (layers_of(original), layers_of(retrained) if retrained else {})
+    return Yardstick(original, retrained, floor, manifest, idi, cka, rmia, shadows, undefined, *layers)
 
 
-def alike(beside: dict[int, Yardstick]) -> dict[int, Yardstick]:
-    """Return the yardsticks so that a number undefined for one seed is left out for all: means are over all seeds."""
+def layers_of(evidence: Evidence) -> dict[str, Centred]:
+    """Return a model's features, by layer, as CKA takes them."""
+    return {layer: centred(values) for layer, values in evidence.shared.layers.items()}
+
+
+def alike(of_seeds: dict[int, dict[str, str]]) -> dict[str, str]:
+    """Return {number: why it is left out}: one undefined for one seed is left out for all, as means are over all.
+
+    of_seeds: {seed: {number: why it cannot be computed}}.
+    """
     reasons: dict[str, list[str]] = {}
-    for seed, one in beside.items():
-        for key, reason in one.undefined.items():
+    for seed, undefined in of_seeds.items():
+        for key, reason in undefined.items():
             reasons.setdefault(key, []).append(f"seed {seed}: {reason}")
-    undefined = {key: f"{key} is left out; {'; '.join(texts)}" for key, texts in reasons.items()}
-    return {seed: replace(one, undefined=undefined) for seed, one in beside.items()}
+    return {key: f"{key} is left out; {'; '.join(texts)}" for key, texts in reasons.items()}
 
 
-def undefined_idi(original: Evidence, retrained: Evidence, cfg: IDI) -> dict[str, str]:
+def undefined_idi(original: Raw, retrained: Raw, cfg: IDI) -> dict[str, str]:
     """Return {"idi": reason} where the original knows hardly more than the retrained model, else nothing."""
-    if not original.raw["mutual_information"]:
+    if not original["mutual_information"]:
         return {}
     try:
         first, gold = nats_of(original, cfg.estimate), nats_of(retrained, cfg.estimate)

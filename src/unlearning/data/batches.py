@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unlearning.data.augment import ASPECT, apply, draw
-from unlearning.data.images import BROKEN, evaluation_view, fit, read_image
+from unlearning.data.images import evaluation_view, fit
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
+from unlearning.data.reading import AnotherFile, BadImage, known_of, read_image, rules_of
+from unlearning.data.stamps import load_stamps
 from unlearning.errors import InputError
 from unlearning.files import write_atomically
 from unlearning.params import Augment
@@ -91,6 +93,12 @@ class ImageSplit:
             yield Batch(images, self.labels[positions].to(self.device), positions)
 
 
+def read_files(manifest: Manifest, split: str, positions: list[int]) -> list[Tensor]:
+    """Return some images of a streamed split as uint8 (C, size, size), each read once; raises InputError like it."""
+    files = _Files(Streaming(manifest, split, workers=0, rank=0, world=1), [], 1.0)
+    return [files[position, 0] for position in positions]
+
+
 def save_pixels(split: str, pixels: Tensor) -> None:
     """Write the pixels of a split, uint8 (N, C, H, W), to where `Resident` reads them."""
 
@@ -98,7 +106,7 @@ def save_pixels(split: str, pixels: Tensor) -> None:
         with path.open("wb") as file:
             np.save(file, pixels.numpy())
 
-    write_atomically(SPLIT_FOLDER / f"{split}.npy", write)
+    write_atomically(SPLIT_FOLDER / f"{split}.npy", write, pixels.nbytes)
 
 
 def load_pixels(split: str, rows: np.ndarray | None = None) -> Tensor:
@@ -138,7 +146,8 @@ class Streaming:
 
     def __init__(self, manifest: Manifest, split: str, workers: int, rank: int, world: int) -> None:
         self.root, self.ids, self.size = Path(manifest.root or ""), manifest.splits[split].ids, manifest.image_size
-        self.resize, self.grey = manifest.eval_resize, manifest.channels == 1
+        self.resize, self.grey, self.rules = manifest.eval_resize, manifest.channels == 1, rules_of(manifest)
+        self.stamps, self.told_by = load_stamps(manifest, split), manifest.told_by
         self.workers, self.rank, self.world = workers, rank, world
 
     def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:
@@ -148,7 +157,7 @@ class Streaming:
         ]
         min_area = augment.min_area if augment else 1.0
         resize = [] if augment else self.resize
-        dataset = _Files(self.root, self.ids, self.size, resize, min_area, self.grey)
+        dataset = _Files(self, resize, min_area)
         loader: DataLoader[Tensor] = DataLoader(
             dataset,
             batch_sampler=batches,
@@ -165,20 +174,25 @@ class Streaming:
 class _Files(Dataset[Tensor]):
     """Keys are (position, seed); the seed makes the crop of one sample in one epoch."""
 
-    def __init__(self, root: Path, ids: list[str], size: int, resize: list[int], min_area: float, grey: bool) -> None:
-        self.root, self.ids, self.size, self.resize = root, ids, size, resize
-        self.min_area, self.grey = min_area, grey
+    def __init__(self, of: Streaming, resize: list[int], min_area: float) -> None:
+        self.root, self.ids, self.size, self.grey, self.rules = of.root, of.ids, of.size, of.grey, of.rules
+        self.stamps, self.told_by, self.resize, self.min_area = of.stamps, of.told_by, resize, min_area
         from torchvision.transforms import v2  # here: it takes as long to import as torch, and only files need it
 
-        self.crop = v2.RandomResizedCrop(size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
+        self.crop = v2.RandomResizedCrop(of.size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
         self.to_grey = v2.Grayscale()
 
     def __getitem__(self, key: tuple[int, int]) -> Tensor:
         position, seed = key
         path = self.root / self.ids[position]
         try:
-            image = read_image(path)
-        except BROKEN as error:
+            image = read_image(path, self.rules, known_of(self.stamps, self.told_by, position))
+        except AnotherFile as error:
+            raise InputError(
+                f"the image {path} is not the one that the split was made of ({error}); put that back, or run "
+                "`dvc repro` (without `inputs: kept`)"
+            ) from None
+        except BadImage as error:
             raise InputError(f"cannot read the image {path} ({error}); repair it and run again") from None
         if self.grey:  # surrogate images in colour for a model of grey ones
             image = self.to_grey(image)

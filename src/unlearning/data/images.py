@@ -1,57 +1,16 @@
-"""Reading one image file, and bringing images of any size to the model's."""
+"""Images of any size brought to the model's, one or all of a set."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from unlearning.errors import InputError
+from unlearning.data.image_files import refuse_broken
+from unlearning.data.reading import NO_RULES, BadImage, Rules, read_image
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff")
-BROKEN = (OSError, SyntaxError, ValueError)  # what Pillow raises for a broken file depends on the format
-
-
-def read_image(path: Path) -> Tensor:
-    """Return an image file as uint8 (3, H, W), upright; grey images get three equal channels.
-
-    Of several frames or pages it is the first. Raises one of BROKEN when the file is missing or broken, or when the
-    range of its values is not known.
-    """
-    with Image.open(path) as file:
-        if not range_is_known(file):
-            raise ValueError(f"{path} does not say which value is white")
-        image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I"):  # 16-bit grey: Pillow's convert would clip it instead of scaling
-            image = Image.fromarray((np.asarray(image, dtype=np.int64) >> 8).clip(0, 255).astype(np.uint8))
-        pixels = np.array(image.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def range_is_known(file: Image.Image) -> bool:
-    """Tell whether an opened file says which value is white: floating-point numbers and TIFF's 32-bit ones do not."""
-    return file.mode != "F" and (file.mode, file.format) != ("I", "TIFF")
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted; hidden ones, and those in hidden folders, are left out."""
-    return [path for path in visible_files(folder) if is_image(path)]
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """Return all files below a folder, sorted; hidden ones, and those in hidden folders, are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
-    )
-
-
-def is_image(path: Path) -> bool:
-    """Tell by the suffix whether a file is one that `read_image` reads."""
-    return path.suffix.lower() in EXTENSIONS
+LONGEST = 32  # times the shorter side: of a longer image only so much of the middle is scaled, and the centre cut out
 
 
 def fit(image: Tensor, size: int) -> Tensor:
@@ -79,38 +38,41 @@ def stored(image: Tensor, size: int, resize: list[int]) -> Tensor:
 def _resized(image: Tensor, size: list[int]) -> Tensor:
     from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
 
-    resized: Tensor = transforms.resize(image, size, antialias=True)
+    resized: Tensor = transforms.resize(_without_ends(image) if len(size) == 1 else image, size, antialias=True)
     return resized
 
 
+def _without_ends(image: Tensor) -> Tensor:
+    """Return the middle of an image of one by ten thousand pixels, which scaled up would fill the memory."""
+    height, width = image.shape[-2:]
+    most = LONGEST * min(height, width)
+    return image if max(height, width) <= most else _cut_out(image, min(height, most), min(width, most))
+
+
 def _centre(image: Tensor, size: int) -> Tensor:
+    return _cut_out(image, size, size)
+
+
+def _cut_out(image: Tensor, height: int, width: int) -> Tensor:
     from torchvision.transforms.v2 import functional as transforms
 
-    cut: Tensor = transforms.center_crop(image, [size, size])
+    cut: Tensor = transforms.center_crop(image, [height, width])
     return cut
 
 
-def read_all(paths: list[Path], size: int, resize: list[int] | None = None) -> Tensor:
+def read_all(paths: Sequence[Path], size: int, resize: list[int] | None = None, rules: Rules = NO_RULES) -> Tensor:
     """Return all images as uint8 (N, 3, H, W), as `stored` makes them; resize: None = [].
 
-    Raises InputError with the first unreadable file and how many more there are.
+    Raises InputError with the first unreadable file, why it is, and how many more there are.
     """
     with ThreadPoolExecutor() as pool:
-        images = list(pool.map(lambda path: _read_or_none(path, size, resize or []), paths))
-    broken = [path for path, image in zip(paths, images, strict=True) if image is None]
-    refuse_broken(broken)
-    return torch.stack([image for image in images if image is not None])
+        images = list(pool.map(lambda path: _read_or_reason(path, size, resize or [], rules), paths))
+    refuse_broken([(path, one) for path, one in zip(paths, images, strict=True) if isinstance(one, str)])
+    return torch.stack([image for image in images if not isinstance(image, str)])
 
 
-def refuse_broken(paths: list[Path]) -> None:
-    """Raise InputError with the first of these files and how many more there are, if there is one."""
-    if paths:
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        raise InputError(f"cannot read the image {paths[0]}{more}; repair or remove it")
-
-
-def _read_or_none(path: Path, size: int, resize: list[int]) -> Tensor | None:
+def _read_or_reason(path: Path, size: int, resize: list[int], rules: Rules) -> Tensor | str:
     try:
-        return stored(read_image(path), size, resize)
-    except BROKEN:
-        return None
+        return stored(read_image(path, rules), size, resize)
+    except BadImage as error:
+        return str(error)

@@ -29,6 +29,7 @@ FORGET = Path("data/forget.json")
 Part = Literal["all", "forget", "retain"]
 SPLITS = ("train", "validation", "test")
 UNWRITTEN = ("splits", "forget_classes", "forget_samples", "held_back", "view_of")  # fields that the first file lacks
+WHERE_KNOWN = ("value_range", "told_by")  # fields that the first file lacks where they are None
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class Manifest:
     mean: list[float]  # per channel, of pixels in 0..1
     std: list[float]
     root: str | None  # folder the ids are paths in; None when the pixels lie beside the manifest
-    content: (
-        str  # hash of the images: pixels when resident, names of files with sizes and times, or contents, when streamed
-    )
+    content: str  # hash of the images: pixels when resident, paths with sizes and times, or contents, when streamed
     splits: dict[str, Split]
     forget_classes: list[int]  # empty where a stage must not know them
     eval_resize: list[int] = field(default_factory=list)  # px: size before the central crop in evaluation
     erased_before: list[int] = field(default_factory=list)  # classes of earlier requests, which the original lacks
+    value_range: list[float] | None = None  # black and white of images of more than 8 bits; None = there are none
+    told_by: Literal["times", "content"] | None = None  # how streamed files are compared; None = not
     forget_samples: tuple[int, ...] = ()  # positions in the training split; where there are some, no class is forgotten
     held_back: tuple[int, ...] = ()  # positions in the training split that are not selected, for a while
     view_of: str | None = None  # hash of the manifest that this one shows a part of
@@ -260,6 +261,7 @@ def _borrowed(split: dict[str, Any]) -> dict[int, int]:
 def _dump(manifest: Manifest) -> str:
     """One line a field: short enough to look at, and diffs name the field."""
     written = [key for key in vars(manifest) if key not in UNWRITTEN]
+    written = [key for key in written if key not in WHERE_KNOWN or getattr(manifest, key) is not None]
     if not manifest.erased_before:
         written.remove("erased_before")
     lines = [f"{json.dumps(key)}: {json.dumps(getattr(manifest, key))}" for key in written]

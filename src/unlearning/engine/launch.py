@@ -70,6 +70,10 @@ class Launch:
 
         return torch.cat(all_gather(tensor))
 
+    def highest(self, number: int) -> int:
+        """Return the largest of the processes' numbers: all of them see the same and act alike."""
+        return number if self.world == 1 else int(self.gather(torch.tensor([number], device=self.device)).max())
+
     def average(self, tensor: Tensor) -> Tensor:
         """Return the mean of a tensor over the processes, without gradient: all of them see the same and act alike."""
         if self.world == 1:
@@ -84,6 +88,11 @@ class Launch:
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return f"CPU ({torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads)"
+
+    @property
+    def conditions(self) -> dict[str, str | int]:
+        """What rounding depends on: a run that goes on under others would give a model of neither."""
+        return {"device": self.description, "precision": self.precision, "processes": self.world}
 
     @property
     def precision(self) -> str:

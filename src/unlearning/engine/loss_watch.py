@@ -1,5 +1,7 @@
 """The losses and logged values of the current epoch, and the alarm when a loss is not finite."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -45,6 +47,17 @@ class LossWatch:
             self.last_finite = loss
         self._seen += losses
         self._new = []
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `go_on_from` needs; to be asked after a look."""
+        logs = {name: torch.stack(values).cpu() for name, values in self._logs.items()}
+        return {"seen": list(self._seen), "logs": logs, "last_finite": self.last_finite}
+
+    def go_on_from(self, seen: list[float], logs: dict[str, Tensor], last_finite: float) -> None:
+        """Take over the epoch of a watch that was saved."""
+        self._seen, self._new, self.last_finite = list(seen), [], last_finite
+        self._logs = {name: list(values.to(self.launch.device)) for name, values in logs.items()}
 
     def shown(self) -> dict[str, str]:
         """Return the newest values as text, for the progress bar."""

@@ -4,6 +4,7 @@ A killed stage loses at most the seed it was in, and a seed added to the list co
 the scratch folder under a name that holds a hash of all that the seed's work depends on, as resume states do.
 """
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import torch
 
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
+from unlearning.errors import Stopped
 from unlearning.files import write_atomically
+from unlearning.stopping import asked, why
 
 KEPT = SCRATCH / "kept"
 BOUND_GB = 4.0  # of all that is kept; what was used longest ago goes first
@@ -38,8 +41,11 @@ def repeat(
     """Return {seed: folder with the files that `work` left in it}; a seed whose folder is kept is not done again.
 
     All processes call `work`; only the main one may write into the folder. Afterwards the folders used longest ago are
-    removed until the rest fits into `bound_gb`; those of this call stay.
+    removed until the rest fits into `bound_gb`; those of this call stay. Raises Stopped between two seeds where this
+    process was asked to stop.
     """
+    if where.main:
+        remove_unfinished(stage)
     # All names before any work: work may import further modules, and the hash of the code that is loaded would change.
     names = {seed: task_name(stage, seed, needs(seed)) for seed in seeds}
     folders = {seed: KEPT / name for seed, name in names.items()}
@@ -49,6 +55,8 @@ def repeat(
                 folders[seed].touch()
                 print(f"{stage}: seed {seed} was finished before; its files are taken from {folders[seed]}")
             continue
+        if asked():
+            raise Stopped(asked(), why())
         unfinished, resume = KEPT / f".{name}", ResumeState(SCRATCH / name)
         if where.main:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -65,12 +73,21 @@ def repeat(
 
 def task_name(stage: str, seed: int, needed: Needs) -> str:
     """Return the name of a folder in the scratch that holds the stage's work for a seed under exactly these needs."""
-    return f"{stage.replace('@', '-')}-{seed}-{identity_key({**needed.params, 'seed': seed}, needed.inputs)}"
+    return f"{_start_of_name(stage)}-{seed}-{identity_key({**needed.params, 'seed': seed}, needed.inputs)}"
+
+
+def remove_unfinished(stage: str) -> None:
+    """Remove what processes that have died left of seeds of a stage; whoever calls runs it, and nobody else does."""
+    begun = re.compile(rf"\.{re.escape(_start_of_name(stage))}-(-?\d+)-[0-9a-f]{{16}}")
+    for folder in KEPT.glob(".*"):
+        if begun.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def bound(kept: Path, bound_gb: float, in_use: set[Path]) -> None:
     """Remove the folders used longest ago until what is in `kept` takes `bound_gb` at most; those in use stay."""
-    folders = sorted(kept.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    finished = [folder for folder in kept.iterdir() if not folder.name.startswith(".")]
+    folders = sorted(finished, key=lambda folder: folder.stat().st_mtime)
     sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
     for folder in folders:
         if sum(sizes.values()) <= bound_gb * 1e9:
@@ -95,3 +112,7 @@ def place_all(folders: dict[int, Path], name: str, target: Path) -> None:
 def _agree(where: Launch, kept: bool) -> bool:
     """Return whether every process finds the folder: all of them work, or none."""
     return bool(where.average(torch.tensor(float(kept))) == 1)
+
+
+def _start_of_name(stage: str) -> str:
+    return stage.replace("@", "-")

@@ -5,11 +5,13 @@ processes, progress or resuming; `drive` does these, once, for all of them.
 """
 
 import copy
+import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from statistics import median
 from typing import Any
@@ -24,14 +26,16 @@ from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
 from unlearning.engine.loss_watch import LossWatch
 from unlearning.engine.optimisation import Moment, learning_rate, make_optimizer
-from unlearning.engine.progress import Progress
+from unlearning.engine.progress import Position, Progress
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
+from unlearning.engine.state import State, Unusable, checked, refuse_other_plan, refuse_other_shapes
 from unlearning.engine.validation import accuracy, eval_mode, validate
-from unlearning.errors import InputError
+from unlearning.errors import InputError, Stopped
 from unlearning.models.backbone import freeze
 from unlearning.params import Augment, Recipe, UnlearnRecipe
 from unlearning.seeds import derive_seed, generator
+from unlearning.stopping import asked, listening, why
 
 SCAN_BATCH = 512  # images
 SINGLE_VALUE = "Expected more than 1 value per channel when training"  # torch's BatchNorm on one image of one pixel
@@ -65,7 +69,9 @@ class Run:
         workers: int = 0,
         show_progress: bool = True,
         fresh: Callable[[], nn.Module] | None = None,
+        checkpoint_minutes: float = math.inf,
     ) -> None:
+        """checkpoint_minutes: after so many the state is saved within an epoch too."""
         self.name, self.launch, self.manifest, self.model, self.modules = name, launch, manifest, model, modules
         self.seed, self.resume, self.workers, self._fresh = seed, resume, workers, fresh
         self.show_progress = show_progress and launch.main
@@ -78,8 +84,12 @@ class Run:
         has_validation = len(manifest.splits["validation"].labels) > 0
         self.validation = ImageSplit(manifest, "validation", launch.device, workers) if has_validation else None
         self.network: nn.Module = model
-        self._state = resume.load()
-        self._saved = 0  # epochs in the state that an interrupted run goes on from
+        self._minutes = checkpoint_minutes
+        self._position = Position(launch.device)
+        self._state = self._saved_before()
+        self._within: Callable[[], None] | None = None  # sets the position to where an epoch was interrupted
+        self._looked = False  # whether the loss of the last step was looked at
+        self._saved = ""  # what of it is saved, in words
         self._phase = 0  # which call of `optimise` is current, from 1
         self._watch = LossWatch(name, launch)
         self._started = time.monotonic()
@@ -104,22 +114,21 @@ class Run:
         chosen = list(parameters) if parameters is not None else [p for p in network.parameters() if p.requires_grad]
         self._clipped = chosen
         self.optimizer = make_optimizer(chosen, recipe)
-        if self._state and len(self._state["progress"]["epochs"]) == self._phase:
-            self._restore(self._state)
-        elif not self._skips_phase():
+        if not (self._is_in_phase() and self._restored()) and not self._skips_phase():
             self.progress.epochs.append(0)
         return callable_network
 
     def epochs(self, steps: list[int]) -> Iterator[int]:
         """Yield the number of each epoch, counted on over the phases; `steps` are the optimiser steps of each.
 
-        Epochs done before a resume are skipped. When an epoch's body is through, the model is validated, the state
-        saved, and the phase ended if the recipe's `stop_at_forget_acc` is reached.
+        Epochs done before a resume are skipped, and in the one that was interrupted the batches that were done. When an
+        epoch's body is through, the model is validated, the state saved, and the phase ended if the recipe's
+        `stop_at_forget_acc` is reached.
         """
         if self._skips_phase():
             return
-        done = self.progress.epochs[-1]
-        self._phase_steps, self._phase_step = sum(steps), sum(steps[:done])
+        done, within = self.progress.epochs[-1], self._go_on_within(steps)
+        self._phase_steps, self._phase_step = sum(steps), sum(steps[:done]) + within
         bar = tqdm(
             total=self._phase_steps,
             initial=self._phase_step,
@@ -130,11 +139,13 @@ class Run:
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
         )
         with bar as self._bar:
-            for _ in range(done, len(steps)):
+            for number in range(done, len(steps)):
                 if self._forgot_enough():
                     break
                 torch.manual_seed(derive_seed(self.seed, self.name, "dropout", self._epoch))
                 yield self._epoch
+                if within and number == done and self._position.steps != steps[number]:
+                    raise self._refusal("its epoch cannot be gone on with in the middle")
                 self._finish_epoch()
 
     def after_each_step(self, action: Callable[[], None]) -> None:
@@ -143,13 +154,16 @@ class Run:
 
     def visit(self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1) -> Iterator[Batch]:
         """Yield one shuffled pass over a part of the training split; see `BatchSchedule.visit`."""
-        for batch in self.schedule.visit(part, batch_size, augment, epoch, views):
+        rest = partial(self.schedule.visit, part, batch_size, augment, epoch, views)
+        for batch in self._position.follow(rest):
             self.count(batch, part)
             yield batch
 
     def stream(self, part: Part, batch_size: int, augment: Augment, first: int, count: int) -> Iterator[Batch]:
         """Yield `count` batches of endless passes over a part, from number `first`; see `BatchSchedule.stream`."""
-        for batch in self.schedule.stream(part, batch_size, augment, first, count):
+        for batch in self._position.follow(
+            lambda done: self.schedule.stream(part, batch_size, augment, first + done, count - done)
+        ):
             self.count(batch, part)
             yield batch
 
@@ -170,13 +184,19 @@ class Run:
         steps = self.schedule.steps("forget", size) * retain_per_forget
         companions = surrogate or self.schedule
         part: Part = "all" if surrogate else "retain"
+
+        def rest(epoch: int, done: int) -> Iterator[tuple[Batch, Batch]]:
+            others = companions.stream(part, size, augment, (epoch - 1) * steps + done, steps - done)
+            begun, met = divmod(done, retain_per_forget)
+            for forget in self.schedule.visit("forget", size, augment, epoch, skip=begun):
+                yield from ((forget, other) for other in islice(others, retain_per_forget - met))
+                met = 0
+
         for epoch in self.epochs([steps] * recipe.epochs):
-            others = companions.stream(part, size, augment, (epoch - 1) * steps, steps)
-            for forget in self.schedule.visit("forget", size, augment, epoch):
-                for other in islice(others, retain_per_forget):
-                    self.count(forget, "forget")
-                    self.count(other, part)
-                    yield forget, other
+            for forget, other in self._position.follow(partial(rest, epoch)):
+                self.count(forget, "forget")
+                self.count(other, part)
+                yield forget, other
 
     def count(self, batch: Batch, part: Part) -> None:
         """Count the images of all processes, and stand guard: what is called retain holds no forget image."""
@@ -189,7 +209,8 @@ class Run:
 
         It is the same in every process: draw for the rows of all of them, and take this one's by `share`.
         """
-        return generator(self.seed, self.name, purpose, self.progress.step)
+        back = self._position.steps if self._position.replaying else 0  # its epoch is begun anew
+        return generator(self.seed, self.name, purpose, self.progress.step - back)
 
     def share(self, tensor: Tensor) -> Tensor:
         """Return this process's rows of a tensor with the rows of all: those of its own images."""
@@ -237,8 +258,10 @@ class Run:
         """Run a program to its end and return what it cost; the trained weights are in `model`."""
         self._started = time.monotonic()
         try:
-            for loss in program:
-                self._step(loss)
+            with listening():
+                for loss in program:
+                    self._step(loss)
+                    self._stop_or_save()
         except ValueError as error:
             if SINGLE_VALUE not in str(error):
                 raise
@@ -246,11 +269,15 @@ class Run:
                 f"{self.name}: BatchNorm cannot normalise a batch of a single image; add images of the classes to "
                 "forget, or choose a method that shows the model no batch of them alone"
             ) from None
+        except Stopped as stop:
+            raise Stopped(stop.number, self._what_is_saved()) from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(self._what_is_saved()) from None
         finally:
             if isinstance(program, Generator):  # ends its progress bar before an error is printed
                 program.close()
+        if self._state is not None and self.progress.step == 0:
+            raise self._refusal("it is of a phase that this program does not come to")
         self.model.eval()
         return self.progress
 
@@ -290,7 +317,11 @@ class Run:
 
     def _skips_phase(self) -> bool:
         """Whether the interrupted run had already left this phase."""
-        return self._state is not None and len(self._state["progress"]["epochs"]) > self._phase
+        return self._state is not None and len(self._state.progress.epochs) > self._phase
+
+    def _is_in_phase(self) -> bool:
+        """Whether the interrupted run was in this phase."""
+        return self._state is not None and len(self._state.progress.epochs) == self._phase
 
     def _forgot_enough(self) -> bool:
         begun = self.progress.epochs[-1] > 0
@@ -308,16 +339,44 @@ class Run:
         self.optimizer.step()
         self.progress.step += 1
         self._phase_step += 1
+        self._position.stepped()
         self._bar.update()
-        if self._watch.add(loss):
+        self._looked = self._watch.add(loss)
+        if self._looked:
             self._watch.look(self._epoch, self.progress.step)
             self._bar.set_postfix(self._watch.shown(), refresh=False)
+
+    def _stop_or_save(self) -> None:
+        """Raise Stopped, with the state saved, where this process or another was asked to; else save where it is time.
+
+        Several processes do so where they have met to look at the loss: they must stop behind the same step.
+        """
+        if not (self._looked or self.launch.world == 1):
+            return
+        stop = self.launch.highest(asked())
+        if stop:
+            self._watch.look(self._epoch, self.progress.step)
+            with self._clock_stopped():
+                self._save(self.resume.try_to_save)
+            raise Stopped(stop, why())
+        if self._looked and self.resume.due(self._minutes):
+            with self._clock_stopped():
+                self._save(self.resume.try_to_save)
+
+    def _save(self, save: Callable[[Callable[[], dict[str, Any]]], bool]) -> None:
+        if not (self.launch.main and self._position.can_be_gone_on_from and save(self._state_now)):
+            return
+        done = sum(self.progress.epochs)
+        if self._position.steps:
+            self._saved = f"it is saved up to step {self.progress.step}, in epoch {done + 1}"
+        else:
+            self._saved = f"its epochs up to {done} are saved"
 
     def _what_is_saved(self) -> str:
         if not self.show_progress:  # one of many runs of a command, or another process that says it
             return ""
-        saved = f"its epochs up to {self._saved} are saved" if self._saved else "no epoch of it is saved yet"
-        return f"{self.name}, seed {self.seed}: {saved}"
+        reason = f"{why()}; " if why() else ""
+        return f"{reason}{self.name}, seed {self.seed}: {self._saved or 'no epoch of it is saved yet'}"
 
     def _finish_epoch(self) -> None:
         self._watch.look(self._epoch, self.progress.step)
@@ -331,8 +390,8 @@ class Run:
                     row |= validate(self.model, self.validation, self.manifest)
             self.progress.rows.append(row)
             self.progress.epochs[-1] += 1
-            if self.launch.main and self.resume.save_sometimes(self._state_now):
-                self._saved = sum(self.progress.epochs)
+            self._position.begin()
+            self._save(self.resume.save_sometimes)
 
     @contextmanager
     def _clock_stopped(self) -> Iterator[None]:
@@ -343,13 +402,68 @@ class Run:
 
     def _state_now(self) -> dict[str, Any]:
         return {
-            "network": self.network.state_dict(),
+            "run": self.resume.folder.name,
+            "conditions": self.launch.conditions,
+            "network": dict(self.network.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "progress": vars(self.progress),
+            "position": {**self._position.state, "watch": self._watch.state},
         }
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**state["progress"])
-        self._saved = sum(self.progress.epochs)
+    def _saved_before(self) -> State | None:
+        """Return the state to go on from: one that is usable and that all processes have alike."""
+        raw, state = self.resume.load(), None
+        try:
+            state = None if raw is None else checked(raw, self.resume.folder.name, self.launch.conditions)
+        except Unusable as reason:
+            if self.launch.main:
+                self.resume.warn(str(reason))
+        step = -1 if state is None else state.progress.step
+        return state if self.launch.highest(step) == -self.launch.highest(-step) else None
+
+    def _restored(self) -> bool:
+        """Go on from the saved state; False where it does not fit, and the run can still begin anew."""
+        state = self._state
+        assert state is not None
+        try:
+            refuse_other_shapes(state, self.network, self.optimizer.param_groups)
+        except Unusable as reason:
+            if self._phase > 1:
+                raise self._refusal(str(reason)) from None
+            self.resume.warn(str(reason))
+            self._state = None
+            return False
+        self.network.load_state_dict(state.network)
+        self.optimizer.load_state_dict(vars(state.optimizer))
+        self.progress = Progress(**copy.deepcopy(vars(state.progress)))  # not shared: it tells which phases are done
+        self._watch.go_on_from(**vars(state.position.watch))
+        place = state.position
+        self._within = partial(self._position.begin, place.steps, place.taken, place.random) if place.steps else None
+        done = sum(self.progress.epochs)
+        self._saved = f"its epochs up to {done} are saved"
+        if place.steps:
+            self._saved = f"it is saved up to step {self.progress.step}, in epoch {done + 1}"
+        return True
+
+    def _go_on_within(self, steps: list[int]) -> int:
+        """Set the position to where the phase was interrupted; returns the steps done in that epoch."""
+        if not self._is_in_phase():
+            self._position.begin()
+            return 0
+        assert self._state is not None
+        try:
+            refuse_other_plan(self._state.progress, self._state.position.steps, steps)
+        except Unusable as reason:
+            raise self._refusal(str(reason)) from None
+        within, self._within = self._within, None
+        if within is None:
+            self._position.begin()
+        else:
+            within()
+        return self._position.steps
+
+    def _refusal(self, reason: str) -> InputError:
+        return InputError(
+            f"{self.name}, seed {self.seed}: {self.resume.path} does not fit this run: {reason}; remove that file, and "
+            "the run begins anew"
+        )

@@ -44,17 +44,25 @@ class BatchSchedule:
             self._said.add(part)
         return max(1, size // batch_size)
 
-    def visit(self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1) -> Iterator[Batch]:
-        """Yield one pass; with several views each batch holds its images `views` times over, differently augmented."""
-        plans = [Plan(plan.positions.repeat(views), plan.seed) for plan in self._pass(part, batch_size, epoch)]
-        return self.images.batches(plans, augment)
+    def visit(
+        self, part: Part, batch_size: int, augment: Augment, epoch: int, views: int = 1, skip: int = 0
+    ) -> Iterator[Batch]:
+        """Yield one pass without its first `skip` batches.
+
+        With several views each batch holds its images `views` times over, differently augmented.
+        """
+        plans = self._pass(part, batch_size, epoch)[skip:]
+        return self._read([Plan(plan.positions.repeat(views), plan.seed) for plan in plans], augment)
 
     def stream(self, part: Part, batch_size: int, augment: Augment, first: int, count: int) -> Iterator[Batch]:
         """Yield batches number first ... first + count - 1 of endless passes over a part."""
         steps = self.steps(part, batch_size)
         passes = range(first // steps, (first + count - 1) // steps + 1)
         plans = [plan for number in passes for plan in self._pass(part, batch_size, number)]
-        return self.images.batches(plans[first % steps :][:count], augment)
+        return self._read(plans[first % steps :][:count], augment)
+
+    def _read(self, plans: list[Plan], augment: Augment) -> Iterator[Batch]:
+        return self.images.batches(plans, augment) if plans else iter(())  # without workers that have nothing to do
 
     def _pass(self, part: Part, batch_size: int, number: int) -> list[Plan]:
         return shuffled(self.positions[part], batch_size, self.seed, self.name, part, number)

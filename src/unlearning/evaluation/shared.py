@@ -1,9 +1,9 @@
-"""What `compare` needs of each model's features, in one file a model: metrics/features/<model>.safetensors."""
+"""What `compare` and `report` need of each model's features, in one file a model and seed: metrics/features/."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -35,12 +35,22 @@ class Shared:
     unseen_scaled: Tensor
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Of the above what pictures are of: the sample of the test split."""
+
+    test: Tensor
+    test_labels: Tensor
+    test_positions: Tensor
+
+
 def save_shared(shared: Shared, path: Path) -> None:
     """Write the file atomically."""
     tensors = {name: value for name, value in vars(shared).items() if name != "layers"}
     tensors |= {f"{LAYER}{layer}": value for layer, value in shared.layers.items()}
     contiguous = {name: value.contiguous() for name, value in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(contiguous, temporary))
+    size = sum(tensor.nbytes for tensor in contiguous.values())
+    write_atomically(path, lambda temporary: save_file(contiguous, temporary), size)
 
 
 def load_shared(path: Path, layers: list[str]) -> Shared:
@@ -50,4 +60,17 @@ def load_shared(path: Path, layers: list[str]) -> Shared:
         by_layer = {layer: tensors.pop(f"{LAYER}{layer}") for layer in layers}
         return Shared(by_layer, **tensors)
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"cannot read {path} ({error}); run `dvc repro`, which evaluates the model first") from None
+        raise _unreadable(path, error) from None
+
+
+def load_sample(path: Path) -> Sample:
+    """Read the sample of the test split alone, a small part of the file; raises InputError like `load_shared`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Sample(*(file.get_tensor(one.name) for one in fields(Sample)))
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"cannot read {path} ({error}); run `dvc repro`, which evaluates the model first")

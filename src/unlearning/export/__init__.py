@@ -158,7 +158,7 @@ def outputs(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def measured_of(model: str, seed: int, references: list[str]) -> Measured:
-    """Return what `compare` wrote of a model and the references for one seed; nothing of who has no such file."""
+    """Return what `report` wrote of a model and the references for one seed; nothing of who has no such file."""
     found: Measured = {}
     for name in dict.fromkeys([*references, model]):
         path = Path(f"metrics/details/{name}.json")

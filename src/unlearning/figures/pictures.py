@@ -1,7 +1,5 @@
 """The pictures themselves, for figures: some test images as arrays."""
 
-from pathlib import Path
-
 import numpy as np
 
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
@@ -29,10 +27,9 @@ def test_pictures(manifest: Manifest, positions: list[int]) -> list[np.ndarray]:
         pixels = np.load(SPLIT_FOLDER / f"{test.pixels_of or 'test'}.npy", mmap_mode="r")
         places = positions if test.rows is None else test.rows[positions]
         return [_coloured(np.array(pixels[place])) for place in places]
-    from unlearning.data.images import fit, read_image  # here: importing torchvision takes seconds
+    from unlearning.data.batches import read_files  # here: importing torchvision takes seconds
 
-    paths = [Path(manifest.root) / manifest.splits["test"].ids[position] for position in positions]
-    return [_coloured(fit(read_image(path), manifest.image_size).numpy()) for path in paths]
+    return [_coloured(image.numpy()) for image in read_files(manifest, "test", positions)]
 
 
 def _coloured(image: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from unlearning.params_file import load_params, load_values
 
 README = Path("README.md")
 METRICS, RESULTS = Path("metrics"), Path("results")
-PARTS = ("models", "spread", "details")  # folders of what `compare` writes, a file a model
+PARTS = ("models", "spread", "details")  # folders of what `report` writes, a file a model
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def published(folder: Path) -> dict[str, Summary]:
 
 
 def read(names: list[str], folder: Path = METRICS) -> dict[str, Summary]:
-    """Return what `compare` wrote of each model; raises InputError naming a file that is missing."""
+    """Return what `report` wrote of each model; raises InputError naming a file that is missing."""
     return {name: Summary(*(_read(folder / part / f"{name}.json") for part in PARTS)) for name in names}
 
 

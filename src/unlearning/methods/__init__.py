@@ -3,7 +3,8 @@
 A method file has a class `Config(UnlearnRecipe)`, its block of params.yaml, and a generator `unlearn(run, cfg)` that
 yields one loss per optimiser step (README, "Your own method"). It may have what `make search` varies beside lr and
 epochs: `SEARCH = {"<parameter>": (lowest, highest)}`, floats on a logarithmic scale or whole numbers; and `SAMPLES =
-True` where it can forget samples whose classes are kept, and not whole classes alone.
+True` where it can forget samples whose classes are kept, and not whole classes alone; and `refusals(model, cfg)`, what
+is wrong with parameters that depend on the network, a line each, for `unlearning check`.
 """
 
 import importlib
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearning.engine.run import Run
 from unlearning.errors import InputError, did_you_mean
@@ -41,14 +42,20 @@ def forgets_samples(name: str) -> bool:
     return bool(getattr(_module(name), "SAMPLES", False))
 
 
+def method_refusals(name: str, model: nn.Module, config: Recipe) -> list[str]:
+    """Return "key: what is wrong" where a method's parameters do not fit the network: its file's `refusals`, if any."""
+    find: Callable[[nn.Module, Any], list[str]] = getattr(_module(name), "refusals", lambda *_: [])
+    return find(model, config)
+
+
 def refuse_classes_alone(names: Iterable[str]) -> None:
     """Raise InputError naming the methods that can forget whole classes only, where samples are to be forgotten."""
     unfit = [name for name in names if not forgets_samples(name)]
     if unfit:
-        fit = filter(forgets_samples, known_methods())
+        more = f" (and {len(unfit) - 3} more)" if len(unfit) > 3 else ""
         raise InputError(
-            f"methods: {', '.join(unfit)} can erase whole classes only, and forget.scenario: samples keeps them; take "
-            f"such rows out of `methods`; for samples there are {', '.join(fit)}"
+            f"methods: {', '.join(unfit[:3])}{more} erase whole classes only, forget.scenario: samples keeps them; "
+            f"take their rows out; there are {', '.join(filter(forgets_samples, known_methods()))}"
         )
 
 

@@ -14,17 +14,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.bounds import Fraction, Temperature
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.losses.distillation import without_classes
 from unlearning.models.backbone import freeze_batchnorm
-from unlearning.params import Fraction, Positive, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
     mask: Literal["own_label", "all_forget"]
     alpha: Fraction  # probability
-    temperature: Positive
+    temperature: Temperature
     batchnorm_eval: bool
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size)
 
 
 SAMPLES = True  # the loss asks for no missing class

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
     """The recipe is all."""
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("retain", self.batch_size)
 
 
 SAMPLES = True  # the loss asks for no missing class

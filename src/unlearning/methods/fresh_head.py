@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.models.backbone import classifier_of, freeze
 from unlearning.params import UnlearnRecipe
@@ -18,6 +19,9 @@ from unlearning.params import UnlearnRecipe
 
 class Config(UnlearnRecipe):
     """The recipe is all."""
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("retain", self.batch_size)
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:

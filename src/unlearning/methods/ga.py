@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.bounds import Norm, Percent
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
-from unlearning.params import Percent, Positive, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
-    clip_norm: Positive
+    clip_norm: Norm
     stop_at_forget_acc: Percent
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size)
 
 
 SAMPLES = True  # the loss asks for no missing class

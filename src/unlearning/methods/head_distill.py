@@ -9,14 +9,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from unlearning.bounds import Temperature
 from unlearning.engine.run import Run
 from unlearning.losses.distillation import distillation, without_classes
 from unlearning.models.backbone import classifier_of, freeze
-from unlearning.params import Positive, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
-    temperature: Positive
+    temperature: Temperature
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:

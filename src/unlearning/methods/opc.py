@@ -12,15 +12,20 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.bounds import Companions, Weight
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.models.supervision import SupervisedNetwork, forward_pair
-from unlearning.params import NonNegative, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
     norm: Literal["logits", "features"]  # of what
-    lambda_opc: NonNegative
-    omega: Times  # retain batches per forget batch, one optimiser step each
+    lambda_opc: Weight
+    omega: Companions  # retain batches per forget batch, one optimiser step each
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size) * self.omega
 
 
 SEARCH = {"lambda_opc": (0.03, 3.0)}

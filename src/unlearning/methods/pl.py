@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.methods.families.pseudo_labels import towards_pseudo_labels
 from unlearning.params import UnlearnRecipe
@@ -17,6 +18,9 @@ from unlearning.params import UnlearnRecipe
 
 class Config(UnlearnRecipe):
     """The recipe is all."""
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size)
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:

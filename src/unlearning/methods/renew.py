@@ -16,13 +16,13 @@ against relearning (arXiv 2505.22310), matching domains by MMD (Long et al. 2015
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.bounds import ForwardBatch, Shares, Temperature, Temperatures, Weight, Weights
+from unlearning.counts import Counts
 from unlearning.data.batches import Batch
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
@@ -32,18 +32,41 @@ from unlearning.losses.mmd import mmd
 from unlearning.methods.families.points import Points, sides
 from unlearning.models.supervision import SupervisedNetwork, forward_pair
 from unlearning.models.taps import stage_of_each, stages
-from unlearning.params import NonNegative, Positive, Probability, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
-    shares: Annotated[list[Probability], Field(min_length=2)]  # a, of fresh weights: of each stage, then of the head
-    lambda_ce: NonNegative
-    lambda_kd: NonNegative
-    temperature: Positive
-    lambda_mmd: NonNegative
-    taus: Annotated[list[Positive], Field(min_length=1)]  # of the kernel
-    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, of the match at the end of each stage
-    forget_batch_size: Times  # forget images beside each retain batch
+    shares: Shares  # a, of fresh weights: of each stage, then of the head
+    lambda_ce: Weight
+    lambda_kd: Weight
+    temperature: Temperature
+    lambda_mmd: Weight
+    taus: Temperatures  # of the kernel
+    layer_weights: Weights  # w, of the match at the end of each stage
+    forget_batch_size: ForwardBatch  # forget images beside each retain batch
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("retain", self.batch_size)
+
+
+def refusals(model: nn.Module, cfg: Config) -> list[str]:
+    """Return what is wrong with shares and weights that are not one a stage of this network."""
+    return [line for line in (_wrong_shares(model, cfg.shares), _wrong_weights(model, cfg.layer_weights)) if line]
+
+
+def _wrong_shares(model: nn.Module, shares: list[float]) -> str | None:
+    names = [stage.module for stage in stages(model)]
+    if len(shares) == len(names) + 1:
+        return None
+    told = f"{len(shares)} shares for {len(names)} stages ({', '.join(names)}) and the classifier"
+    return f"renew.shares: {told}; give {len(names) + 1}"
+
+
+def _wrong_weights(model: nn.Module, weights: list[float]) -> str | None:
+    names = [stage.module for stage in stages(model)]
+    if len(weights) == len(names):
+        return None
+    return f"renew.layer_weights: {len(weights)} weights for {len(names)} stages ({', '.join(names)}); give one each"
 
 
 SEARCH = {"lambda_mmd": (0.5, 8.0)}
@@ -97,12 +120,9 @@ def renew(model: nn.Module, fresh: nn.Module, shares: dict[str, float]) -> None:
 
 def shares_of(model: nn.Module, shares: list[float]) -> dict[str, float]:
     """Return {name in the state dict: share}; raises InputError unless there is one a stage and one for the head."""
-    names = [stage.module for stage in stages(model)]
-    if len(shares) != len(names) + 1:
-        raise InputError(
-            f"renew.shares: {len(shares)} shares for {len(names)} stages ({', '.join(names)}) and the classifier; "
-            f"give {len(names) + 1}"
-        )
+    refused = _wrong_shares(model, shares)
+    if refused:
+        raise InputError(refused)
     return {name: shares[stage] for name, stage in stage_of_each(model).items()}
 
 
@@ -111,11 +131,9 @@ def matched_points(run: Run, cfg: Config) -> Points:
 
     Raises InputError unless there is a weight a stage.
     """
+    refused = _wrong_weights(run.model, cfg.layer_weights)
+    if refused:
+        raise InputError(refused)
     names = [stage.module for stage in stages(run.model)]
-    if len(cfg.layer_weights) != len(names):
-        raise InputError(
-            f"renew.layer_weights: {len(cfg.layer_weights)} weights for {len(names)} stages ({', '.join(names)}); "
-            "give one each"
-        )
     chosen = {name: w for name, w in zip(names[:-1], cfg.layer_weights, strict=False) if w}
     return Points(SupervisedNetwork(run.model, list(chosen)), [*chosen.values(), cfg.layer_weights[-1]])

@@ -9,13 +9,13 @@ so a smaller last batch counts for what it is. The EC paper's SalUn has no retai
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.bounds import Portion
 from unlearning.engine.run import Run
 from unlearning.engine.validation import eval_mode
 from unlearning.methods.families.random_labels import RandomLabelConfig, towards_random_labels
@@ -23,7 +23,7 @@ from unlearning.methods.families.random_labels import RandomLabelConfig, towards
 
 class Config(RandomLabelConfig):
     variant: Literal["official", "ec_paper"]  # ec_paper: forget images only (UUEF's code)
-    saliency: Annotated[float, Field(gt=0, le=1)]  # share of the weights that learn
+    saliency: Portion  # share of the weights that learn
 
 
 SAMPLES = True  # the loss asks for no missing class

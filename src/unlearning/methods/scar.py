@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import model_validator
+from pydantic import ValidationInfo, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.bounds import Companions, FilePath, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.data.batches import ImageSplit
 from unlearning.data.surrogate import SURROGATE, surrogate_manifest
 from unlearning.engine.run import Run
@@ -28,7 +30,7 @@ from unlearning.engine.schedule import BatchSchedule
 from unlearning.errors import InputError
 from unlearning.methods.families.points import final_point, scan_points
 from unlearning.models.supervision import SupervisedNetwork
-from unlearning.params import NonNegative, Positive, Text, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 SHRINKAGES = {"official": 2, "ec_paper": 1}
 SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
@@ -36,20 +38,24 @@ SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
 
 class Config(UnlearnRecipe):
     variant: Literal["official", "ec_paper"]
-    surrogate: Text | None  # folder of images
-    keep_per_forget: Times  # distillation batches per forget batch, one optimiser step each
-    lambda_forget: NonNegative  # lambda_1
-    lambda_keep: NonNegative  # lambda_2
-    temperature: Positive  # of the original's outputs alone
-    gamma_1: NonNegative  # shrinkage of the diagonal
-    gamma_2: NonNegative  # shrinkage off the diagonal, at most gamma_1
+    surrogate: FilePath | None  # folder of images
+    keep_per_forget: Companions  # distillation batches per forget batch, one optimiser step each
+    lambda_forget: Weight  # lambda_1
+    lambda_keep: Weight  # lambda_2
+    temperature: Temperature  # of the original's outputs alone
+    gamma_1: Weight  # shrinkage of the diagonal
+    gamma_2: Weight  # shrinkage off the diagonal, at most gamma_1
     covariance: Literal["per_class", "shared"]  # shared: one matrix for many classes of many dimensions
 
-    @model_validator(mode="after")
-    def _stays_semi_definite(self) -> "Config":
-        if self.gamma_2 > self.gamma_1:
-            raise ValueError(f"gamma_2: {self.gamma_2} is more than gamma_1; a distance could then be below 0")
-        return self
+    @field_validator("gamma_2")
+    @classmethod
+    def _stays_semi_definite(cls, gamma_2: float, block: ValidationInfo) -> float:
+        if gamma_2 > block.data.get("gamma_1", gamma_2):
+            raise ValueError("this is more than gamma_1; a distance could then be below 0")
+        return gamma_2
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size) * self.keep_per_forget
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:

@@ -10,28 +10,32 @@ forget error is nearest to the final model's on validation images of the forget 
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.bounds import BatchSize, Steps, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.data.batches import Batch
 from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.losses.distillation import distillation
-from unlearning.params import NonNegative, Positive, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class Config(UnlearnRecipe):
     variant: Literal["official", "ec_paper"]
-    m_steps: Times  # epochs that begin with a max pass; ec_paper: steps of each kind in an epoch, at most a pass
-    forget_batch_size: Annotated[int, Field(ge=2)]
-    alpha: NonNegative  # weight of KD on the retain set
-    gamma: NonNegative  # weight of CE on the retain set
-    temperature: Positive
+    m_steps: Steps  # epochs that begin with a max pass; ec_paper: steps of each kind in an epoch, at most a pass
+    forget_batch_size: BatchSize
+    alpha: Weight  # weight of KD on the retain set
+    gamma: Weight  # weight of CE on the retain set
+    temperature: Temperature
     rewind: bool
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * (images.steps("retain", self.batch_size) + images.steps("forget", self.forget_batch_size))
 
 
 SAMPLES = True  # the loss asks for no missing class

@@ -10,21 +10,22 @@ freely.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.bounds import Images, Portion
+from unlearning.counts import Counts
 from unlearning.data.batches import in_order
 from unlearning.engine.run import Run
 from unlearning.engine.validation import eval_mode
 from unlearning.errors import InputError
 from unlearning.methods.families.pseudo_labels import towards_pseudo_labels
 from unlearning.models.backbone import freeze_batchnorm
-from unlearning.params import Count, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 from unlearning.seeds import generator
 
 Layer = nn.Conv2d | nn.Linear
@@ -33,8 +34,11 @@ BASIS_BATCH = 32  # images whose patches are in memory at once
 
 
 class Config(UnlearnRecipe):
-    basis_samples: Count  # retain images
-    energy: Annotated[float, Field(gt=0, le=1)]  # share of the squared singular values that the basis keeps
+    basis_samples: Images  # retain images
+    energy: Portion  # share of the squared singular values that the basis keeps
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size)
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
@@ -42,7 +46,9 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
 
     Raises InputError for settings that leave the null space.
     """
-    refuse_leaving(run, cfg)
+    refused = refusals(run.model, cfg)
+    if refused:
+        raise InputError(refused[0])
     teacher = run.teacher()
     bases = {name: basis(gram, cfg.energy) for name, gram in activation_grams(run, cfg.basis_samples).items()}
     project_gradients(run.model, bases)
@@ -51,12 +57,14 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     yield from towards_pseudo_labels(run, cfg, network, teacher)
 
 
-def refuse_leaving(run: Run, cfg: Config) -> None:
-    """Raise InputError for weight decay, which no projection sees, and for an optimiser that scales each coordinate."""
+def refusals(model: nn.Module, cfg: Config) -> list[str]:  # noqa: ARG001 - as other methods have it
+    """Return what is wrong with weight decay, which no projection sees, and optimisers that scale each coordinate."""
+    lines = []
     if cfg.weight_decay:
-        raise InputError(f"{run.name}.weight_decay: it would move weights outside the null space; set it to 0.0")
+        lines.append("unsc.weight_decay: it would move weights outside the null space; set it to 0.0")
     if cfg.optimizer != "sgd":
-        raise InputError(f"{run.name}.optimizer: {cfg.optimizer} would turn steps out of the null space; use sgd")
+        lines.append(f"unsc.optimizer: {cfg.optimizer} would turn steps out of the null space; use sgd")
+    return lines
 
 
 def activation_grams(run: Run, samples: int) -> dict[str, Tensor]:

@@ -1,6 +1,8 @@
 """Any timm classifier, with a small-image stem and weights from timm or a local file."""
 
+import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,8 @@ import timm
 from torch import Tensor, nn
 
 from unlearning.data.manifest import Manifest
-from unlearning.errors import InputError, and_more, did_you_mean
+from unlearning.errors import InputError, and_more
+from unlearning.models.kwargs import MODEL, faults_of
 from unlearning.models.state_dicts import Weights, find_weights
 from unlearning.models.weight_file import read_content
 from unlearning.params import Model
@@ -39,9 +42,10 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
 
     Raises InputError for an unknown name, arguments that timm refuses, or weights that do not fit.
     """
-    if not timm.is_model(architecture.name):
-        hint = did_you_mean(architecture.name, timm.list_models())
-        raise InputError(f"model.name: timm has no model {architecture.name!r}{hint}")
+    refuse_unknown(architecture.name)
+    refused = next(faults_of(architecture.kwargs), None)
+    if refused is not None:
+        raise InputError(refused)
     if pretrained is True and not timm.is_model_pretrained(architecture.name):
         raise InputError(
             f"model.pretrained: timm has no weights of {architecture.name!r}; set it to false or give the path of a "
@@ -61,10 +65,7 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
             "give the path of a local file instead"
         ) from None
     except Exception as error:  # the constructors check little: a wrong argument can raise nearly anything
-        raise InputError(
-            f"model.kwargs: timm cannot build {architecture.name} with {architecture.kwargs} "
-            f"({type(error).__name__}: {error})"
-        ) from None
+        raise InputError(_why_not(architecture, error)) from None
     if architecture.small_stem is not None:
         shrink_stem(model, architecture.small_stem)
     if isinstance(pretrained, str):
@@ -72,13 +73,30 @@ def build(architecture: Architecture, pretrained: bool | str = False) -> nn.Modu
     return model
 
 
+def refuse_unknown(name: str) -> None:
+    """Raise InputError for a name that is none of timm's own models, with those that are nearest."""
+    if not MODEL.fullmatch(name) or not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=3)
+        hint = f"; near it are {', '.join(near)}" if near else ""
+        raise InputError(f"model.name: timm has no model {name[:60]!r}{hint}")
+
+
+def _why_not(architecture: Architecture, error: Exception) -> str:
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown and unknown[1] in architecture.kwargs:
+        return f"model.kwargs.{unknown[1]}: {architecture.name} takes no such argument; take it out"
+    given = ", ".join(architecture.kwargs)
+    return f"model.kwargs: timm cannot build {architecture.name} with {given} ({type(error).__name__}: {error})"
+
+
 def shrink_stem(model: nn.Module, stride: int) -> None:
     """Replace the first convolution by a 3x3 of the given stride and remove the max-pool after it, in place.
 
     Raises InputError for models without a convolutional stem, such as ViT and Swin.
     """
-    name, first = next((name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
-    if "patch_embed" in name:
+    found = ((name, module) for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
+    name, first = next(found, ("", None))
+    if first is None or "patch_embed" in name:
         raise InputError(
             f"model.small_stem: {type(model).__name__} starts with patches, not with a convolutional stem; "
             "set it to null and use model.kwargs (patch_size, img_size)"

@@ -84,7 +84,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     if checkpoint.modules is not None:
         tensors |= _named(MODULES, checkpoint.modules)
     header = json.dumps({"format": FORMAT, **asdict(checkpoint.header)}, sort_keys=True)
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata={HEADER: header}))
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata={HEADER: header}), size)
 
 
 def load_checkpoint(path: Path, manifest: Manifest) -> Checkpoint:

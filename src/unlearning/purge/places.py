@@ -192,7 +192,7 @@ def _image_files(here: Repository) -> list[Path]:
 
 def _features(here: Repository) -> list[Place]:  # noqa: ARG001
     there = any(Path("metrics/features").glob("*/*.safetensors"))
-    advice = "derived data, which `compare` reads: to be without, delete the folder, then `dvc gc --workspace`"
+    advice = "derived data, which `compare`, `report` read: to be without, delete the folder, then `dvc gc --workspace`"
     return [Place("metrics/features: features of some of the images, no pixels", advice=advice if there else "")]
 
 

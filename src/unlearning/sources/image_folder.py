@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from unlearning.data.class_names import look
-from unlearning.data.images import EXTENSIONS, image_files, is_image, visible_files
+from unlearning.data.image_files import (
+    EXTENSIONS,
+    Found,
+    files_below,
+    is_image,
+    looks_like_an_image,
+    printable,
+    refuse_broken,
+    refuse_lost_folders,
+)
 from unlearning.errors import InputError
 from unlearning.params import Data
 from unlearning.sources import Samples, Source
@@ -34,21 +43,26 @@ def read_tree(root: Path, key: str) -> Source:
     """Do what `load` does for any root; `key` says in messages where it was given."""
     if not root.is_dir():
         raise InputError(f"{key}: no folder {root}; expected {root}/train/<class>/* or {root}/<class>/*")
+    refuse_lost_folders(root, key)
     folders = _split_folders(root, key)
+    for folder in folders.values():
+        refuse_lost_folders(folder, key)
     classes = _class_names(folders["train"])
     for folder in folders.values():
         _refuse_other_classes(folder, classes, folders["train"])
         _refuse_splits_within([folder / name for name in classes], root, key)
     files = {split: _files_by_class(folder, classes) for split, folder in folders.items()}
+    found = [of_class for of_classes in files.values() for of_class in of_classes]
+    refuse_broken([bad for of_class in found for bad in of_class.bad], key)
     samples = {split: _samples(of_classes, root) for split, of_classes in files.items()}
-    listed = [path for of_classes in files.values() for of_class in of_classes for path in of_class]
+    others = [path for of_class in found for path in of_class.others]
     return Source(
         classes,
         samples["train"],
         samples.get("test"),
         samples.get("validation"),
         folders["train"].relative_to(root),
-        [*_splits_note(folders), *_folders_note(root, folders), *_files_note(listed, {root, *folders.values()})],
+        [*_splits_note(folders), *_folders_note(root, folders), *_files_notes(others, {root, *folders.values()})],
     )
 
 
@@ -62,7 +76,9 @@ def _split_folders(root: Path, key: str) -> dict[str, Path]:
         if len(folders) > 1:
             names = " or ".join(folder.name for folder in folders)
             raise InputError(f"{key}: the {split} split of {root} can be {names}; keep one, or move both into one")
-    _refuse_classes_beside(found, [folder for folder in below if not _split(folder) and image_files(folder)], root, key)
+    _refuse_classes_beside(
+        found, [folder for folder in below if not _split(folder) and files_below(folder).images], root, key
+    )
     return {split: folders[0] for split, folders in found.items() if folders}
 
 
@@ -122,20 +138,20 @@ def _refuse_other_classes(folder: Path, classes: list[str], train: Path) -> None
         raise InputError(f"{train} and {folder} should have the same class folders, but differ in {shown}")
 
 
-def _files_by_class(folder: Path, classes: list[str]) -> list[list[Path]]:
-    """Return all files of each class, images and others."""
-    files = [visible_files(folder / name) for name in classes]
+def _files_by_class(folder: Path, classes: list[str]) -> list[Found]:
+    """Return what lies in the folder of each class."""
+    files = [files_below(folder / name) if (folder / name).is_dir() else Found() for name in classes]
     for name, of_class in zip(classes, files, strict=True):
-        if of_class and not any(map(is_image, of_class)):
-            expected, others = ", ".join(EXTENSIONS), _by_suffix(of_class)
+        if of_class.others and not of_class.images and not of_class.bad:
+            expected, others = ", ".join(EXTENSIONS), _by_suffix(of_class.others)
             raise InputError(
                 f"the class folder {folder / name} holds no image ({expected}) but {others}; fill, empty or remove it"
             )
     return files
 
 
-def _samples(files: list[list[Path]], root: Path) -> Samples:
-    images = [[path for path in of_class if is_image(path)] for of_class in files]
+def _samples(files: list[Found], root: Path) -> Samples:
+    images = [of_class.images for of_class in files]
     paths = [path for of_class in images for path in of_class]
     labels = np.repeat(np.arange(len(images), dtype=np.int64), [len(of_class) for of_class in images])
     return Samples([str(path.relative_to(root)) for path in paths], labels, pixels=None, paths=paths)
@@ -156,16 +172,33 @@ def _folders_note(root: Path, folders: dict[str, Path]) -> list[str]:
     return [f"not read: the folder(s) {_names(left_out)}, without images"] if left_out else []
 
 
-def _files_note(listed: list[Path], roots: set[Path]) -> list[str]:
+def _files_notes(others: list[Path], roots: set[Path]) -> list[str]:
     """Say how many files were not read: those in the class folders that are no images, and all images beside them."""
-    others = _by_suffix(path for path in listed if not is_image(path))
-    beside = _by_suffix(path for root in roots for path in root.glob("[!.]*") if path.is_file() and is_image(path))
-    parts = [others, f"{beside} outside the class folders" if beside else ""]
-    return [f"not read: {', '.join(filter(None, parts))}"] if any(parts) else []
+    unread = [path for path in others if looks_like_an_image(path)]
+    beside = [path for root in roots for path in root.glob("[!.]*") if path.is_file() and _is_or_looks_like(path)]
+    parts = [
+        _by_suffix(path for path in others if not looks_like_an_image(path)),
+        f"{_by_suffix(beside)} outside the class folders" if beside else "",
+    ]
+    rest = [f"not read: {', '.join(filter(None, parts))}"] if any(parts) else []
+    return [*_unread_note(unread), *rest]
+
+
+def _unread_note(unread: list[Path]) -> list[str]:
+    if not unread:
+        return []
+    return [
+        f"images not read, of other formats: {_by_suffix(unread)}, such as {printable(min(unread))}; to use them, "
+        f"convert them to one of {', '.join(EXTENSIONS)}"
+    ]
+
+
+def _is_or_looks_like(path: Path) -> bool:
+    return is_image(path) or looks_like_an_image(path)
 
 
 def _by_suffix(paths: Iterable[Path]) -> str:
-    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    counts = Counter(printable(path.suffix.lower()) or "without suffix" for path in paths)
     return ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
 
 

@@ -1,6 +1,5 @@
 """Which classes to forget: one function a scenario, by the name of `forget.scenario`."""
 
-import codecs
 import re
 import unicodedata
 from collections import Counter
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from unlearning.data.class_names import look
+from unlearning.data.text_lists import lines_of
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Forget
 
-PLACE = re.compile("0|[1-9][0-9]*")  # 007 is a name: YAML takes 010 for 8
+PLACE = re.compile("0|[1-9][0-9]{0,8}")  # 007 is a name: YAML takes 010 for 8; of more digits there is no place
 QUOTED = re.compile("""'.*'|".*\"""")
 COMMENT = re.compile(r"(^|\s)#.*")
-ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def forget_classes(forget: Forget, classes: list[str]) -> list[int]:
@@ -52,23 +51,8 @@ def _listed(forget: Forget, classes: list[str]) -> list[int]:
 def _file(forget: Forget, classes: list[str]) -> list[int]:
     if forget.file is None:
         raise InputError("forget.file: the scenario 'file' needs a file with one class id or name per line")
-    entries = [_entry(line, classes) for line in lines_of(Path(forget.file))]
+    entries = [_entry(line, classes) for line in lines_of(Path(forget.file), "forget.file")]
     return [class_id(entry, classes, forget.file) for entry in entries if entry != ""]
-
-
-def lines_of(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file, or of a UTF-16 one that begins with the mark Windows editors write.
-
-    Raises InputError naming `forget.file`.
-    """
-    try:
-        content = path.read_bytes()
-        encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
-        return content.decode(encoding).splitlines()
-    except OSError as error:
-        raise InputError(f"forget.file: cannot read {path} ({error})") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"forget.file: cannot read {path} ({error}); save it as UTF-8 text") from None
 
 
 def _entry(line: str, classes: list[str]) -> int | str:

@@ -3,17 +3,18 @@
 import hashlib
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from unlearning.data.images import BROKEN, range_is_known, read_all, refuse_broken, stored
+from unlearning.data.file_stamps import By
+from unlearning.data.images import read_all, stored
 from unlearning.data.manifest import Manifest, Split
+from unlearning.data.reading import Rules
+from unlearning.data.stamps import content_of, stamp_files
+from unlearning.data.value_range import Survey, survey
 from unlearning.errors import InputError
-from unlearning.inputs import By, stamp
 from unlearning.params import Data, Forget
 from unlearning.sources import Samples, Source
 from unlearning.splitting.request import Request, read_request
@@ -26,6 +27,8 @@ MEASURED_SAMPLES = 10_000  # of the training split, enough for three digits of m
 class Prepared:
     manifest: Manifest
     pixels: dict[str, Tensor]  # uint8 (N, C, H, W) per split; empty when images are streamed from files
+    stamps: dict[str, np.ndarray]  # uint8 (N, 16) per split, of the files; empty when the pixels are held
+    notes: list[str]  # how the images were read, for the user
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,12 @@ def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by:
     parts = split_samples(source, data, given, request.samples)
     samples = {name: part.samples for name, part in parts.items()}
     resident = _bytes_needed(samples, data) <= data.resident_gb * 1e9
-    pixels = {name: _pixels(part, data) for name, part in samples.items()} if resident else {}
-    measured = pixels["train"][:: _stride(samples["train"])] if resident else _sampled(samples["train"], data)
+    seen = _survey(samples, data)
+    pixels = {name: _pixels(part, data, seen.rules) for name, part in samples.items()} if resident else {}
+    stamps = {} if resident else {name: stamp_files(part.paths or [], by) for name, part in samples.items()}
+    ids = {name: part.ids for name, part in samples.items()}
+    train = samples["train"]
+    measured = pixels["train"][:: _stride(train)] if resident else _sampled(train, data, seen.rules)
     mean, std = normalisation(measured, data)
     manifest = Manifest(
         source=data.name,
@@ -60,14 +67,16 @@ def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by:
         mean=mean,
         std=std,
         root=None if resident else data.root,
-        content=_pixel_hash(pixels) if resident else _file_hash(samples, by),
+        content=_pixel_hash(pixels) if resident else content_of(ids, stamps, by),
         splits={name: Split(part.samples.ids, part.samples.labels, part.borrowed) for name, part in parts.items()},
         forget_classes=request.classes,
         eval_resize=data.eval_resize,
         erased_before=request.before,
+        value_range=list(seen.rules.value_range) if seen.rules.value_range else None,
+        told_by=None if resident else by,
         forget_samples=_positions(request, source, parts["train"]),
     )
-    return Prepared(manifest, pixels)
+    return Prepared(manifest, pixels, stamps, [seen.note] if seen.note else [])
 
 
 def _refuse_empty(source: Source, chosen: list[int]) -> None:
@@ -190,12 +199,19 @@ def _bytes_needed(samples: dict[str, Samples], data: Data) -> float:
     return sum(len(part.ids) for part in samples.values()) * 3.0 * math.prod(_stored_sides(data))
 
 
-def _pixels(samples: Samples, data: Data) -> Tensor:
+def _survey(samples: dict[str, Samples], data: Data) -> Survey:
+    """Look at every image once, so that a broken file is named now and not hours into training."""
+    paths = list(dict.fromkeys(path for part in samples.values() for path in part.paths or []))
+    given = (data.value_range[0], data.value_range[1]) if data.value_range else None
+    return survey(paths, Rules(given, data.max_pixels), "data.value_range")
+
+
+def _pixels(samples: Samples, data: Data, rules: Rules) -> Tensor:
     if samples.pixels is not None:
         return stored(samples.pixels, data.image_size, data.eval_resize)
     if not samples.paths:
         return torch.zeros(0, 3, *_stored_sides(data), dtype=torch.uint8)
-    return read_all(samples.paths, data.image_size, data.eval_resize)
+    return read_all(samples.paths, data.image_size, data.eval_resize, rules)
 
 
 def _stored_sides(data: Data) -> tuple[int, int]:
@@ -208,8 +224,8 @@ def _stride(samples: Samples) -> int:
     return max(1, len(samples.ids) // MEASURED_SAMPLES)
 
 
-def _sampled(samples: Samples, data: Data) -> Tensor:
-    return read_all((samples.paths or [])[:: _stride(samples)], data.image_size)
+def _sampled(samples: Samples, data: Data, rules: Rules) -> Tensor:
+    return read_all((samples.paths or [])[:: _stride(samples)], data.image_size, rules=rules)
 
 
 def _pixel_hash(pixels: dict[str, Tensor]) -> str:
@@ -217,23 +233,3 @@ def _pixel_hash(pixels: dict[str, Tensor]) -> str:
     for images in pixels.values():
         digest.update(images.contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _file_hash(samples: dict[str, Samples], by: By) -> str:
-    """Names, and sizes and times or contents: later stages read these files, and have to run again with others.
-
-    Every header is opened once, so that a broken file is named now and not hours into training."""
-    digest = hashlib.sha256()
-    paths = [path for part in samples.values() for path in part.paths or []]
-    refuse_broken([path for path in paths if not _opens(path)])
-    for path in paths:
-        digest.update(f"{path.name}:{stamp(path, path.stat(), by)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _opens(path: Path) -> bool:
-    try:
-        with Image.open(path) as file:
-            return range_is_known(file)
-    except BROKEN:
-        return False

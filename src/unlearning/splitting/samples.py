@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unlearning.data.text_lists import lines_of
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Forget
 from unlearning.sources import Source
-from unlearning.splitting.classes import lines_of
 
 
 def forget_samples(forget: Forget, source: Source) -> np.ndarray:
@@ -38,7 +38,8 @@ def _samples(forget: Forget, source: Source) -> np.ndarray:
         order = np.random.default_rng(forget.seed % 2**64).permutation(len(ids))
         return order[: round(forget.share * len(ids))]
     places = {name: position for position, name in enumerate(ids)}
-    return np.array([_place(line, places, forget.file) for line in lines_of(Path(forget.file)) if line.strip()], int)
+    lines = lines_of(Path(forget.file), "forget.file")
+    return np.array([_place(line, places, forget.file) for line in lines if line.strip()], int)
 
 
 def _place(line: str, places: dict[str, int], where: str) -> int:

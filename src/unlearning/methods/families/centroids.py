@@ -12,32 +12,36 @@ forget batch, both weights 1.5, no second phase.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearning.bounds import BatchSize, Companions, EpochsOrNone, Fraction, LearningRate, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.data.batches import Batch
 from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.methods.families.points import Points, scan_points
 from unlearning.models.supervision import SupervisedNetwork, Supervision, forward_pair
-from unlearning.params import Fraction, NonNegative, Positive, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 SECOND_LAMBDA = 0.1  # of lambda_forget, in the second phase (official)
 
 
 class CentroidConfig(UnlearnRecipe):
-    retain_per_forget: Times  # retain batches per forget batch, one optimiser step each
-    lambda_forget: NonNegative
-    lambda_retain: NonNegative
-    temperature: Positive  # of the cross-entropy
+    retain_per_forget: Companions  # retain batches per forget batch, one optimiser step each
+    lambda_forget: Weight
+    lambda_retain: Weight
+    temperature: Temperature  # of the cross-entropy
     label_smoothing: Fraction
-    second_epochs: Annotated[int, Field(ge=0, le=100_000)]  # passes over the retain set; 0 = no second phase
-    second_batch_size: Annotated[int, Field(ge=2)]
-    second_lr: Positive  # share of lr
+    second_epochs: EpochsOrNone  # passes over the retain set; 0 = no second phase
+    second_batch_size: BatchSize
+    second_lr: LearningRate  # share of lr
+
+    def steps(self, images: Counts) -> int:
+        first = self.epochs * images.steps("forget", self.batch_size) * self.retain_per_forget
+        return first + self.second_epochs * images.steps("retain", self.second_batch_size)
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,23 @@ from typing import Literal
 
 from torch import Tensor
 
+from unlearning.bounds import Epochs, Temperature
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.losses.supcon import supcon
 from unlearning.methods.families.points import Points
 from unlearning.models.backbone import classifier_of
-from unlearning.params import Positive, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 
 class CollapseAlignConfig(UnlearnRecipe):
-    collapse_epochs: Times  # passes over the retain set before the `epochs` of alignment
-    tau: Positive
+    collapse_epochs: Epochs  # passes over the retain set before the `epochs` of alignment
+    tau: Temperature
     views: Literal[1, 2]  # of each image in a batch of the collapse
+
+    def steps(self, images: Counts) -> int:
+        return (self.collapse_epochs + self.epochs) * images.steps("retain", self.batch_size)
 
 
 def collapse_and_align(run: Run, cfg: CollapseAlignConfig, points: Points) -> Iterator[Tensor]:

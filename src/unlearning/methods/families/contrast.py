@@ -4,21 +4,26 @@ from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
+from unlearning.bounds import Companions, Temperature, Weight
+from unlearning.counts import Counts
 from unlearning.engine.run import Run
 from unlearning.losses.deep_supervision import cross_entropies, weighted_sum
 from unlearning.methods.families.points import Points, Side, sides
 from unlearning.models.supervision import forward_pair
-from unlearning.params import NonNegative, Positive, Times, UnlearnRecipe
+from unlearning.params import UnlearnRecipe
 
 ContrastiveLoss = Callable[[Side, Side, float], Tensor]  # of the forget side, the retain side and tau
 
 
 class ContrastConfig(UnlearnRecipe):
-    tau: Positive
-    omega: Times  # retain batches per forget batch, one optimiser step each
-    lambda_cu: NonNegative
-    lambda_ce: NonNegative
+    tau: Temperature
+    omega: Companions  # retain batches per forget batch, one optimiser step each
+    lambda_cu: Weight
+    lambda_ce: Weight
     joint_forward: bool
+
+    def steps(self, images: Counts) -> int:
+        return self.epochs * images.steps("forget", self.batch_size) * self.omega
 
 
 def contrast(run: Run, cfg: ContrastConfig, points: Points, loss: ContrastiveLoss) -> Iterator[Tensor]:

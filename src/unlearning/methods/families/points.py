@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
+from unlearning.bounds import Layers, Weights
 from unlearning.data.batches import Batch
 from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
@@ -15,13 +14,13 @@ from unlearning.engine.validation import eval_mode
 from unlearning.errors import InputError
 from unlearning.models.supervision import FINAL, SupervisedNetwork, Supervision
 from unlearning.models.taps import check_layers, in_depth_order, stages
-from unlearning.params import Block, Layers, NonNegative
+from unlearning.params import Block
 
 
 class EveryPoint(Block):
     """The parameters an `_ec` form has besides its method's own."""
 
-    layer_weights: Annotated[list[NonNegative], Field(min_length=1)]  # w, one per supervision point, in depth order
+    layer_weights: Weights  # w, one per supervision point, in depth order
     modules: bool  # off: pool the raw stage features (paper 4.3, "w/o EC modules")
     layer_ce: bool  # off: cross-entropy at the final classifier only (paper 4.3 and A.3)
     extra_points: Layers  # further layers, pooled without a module (paper 4.3, "+ final backbone blocks")

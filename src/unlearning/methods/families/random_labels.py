@@ -7,19 +7,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearning.counts import Counts
 from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
 from unlearning.params import UnlearnRecipe
+
+PARTS: tuple[Part, ...] = ("forget", "retain")
 
 
 class RandomLabelConfig(UnlearnRecipe):
     label_space: Literal["all", "retain"]  # classes the random labels come from
     exclude_true_label: bool
 
+    def steps(self, images: Counts) -> int:
+        return self.epochs * sum(images.steps(part, self.batch_size) for part in PARTS)
+
 
 def towards_random_labels(run: Run, cfg: RandomLabelConfig, network: nn.Module, retain_pass: bool) -> Iterator[Tensor]:
     """Yield CE(forget, random labels) for each forget batch, then CE(retain, labels) for each retain batch."""
-    parts: tuple[Part, ...] = ("forget", "retain") if retain_pass else ("forget",)
+    parts = PARTS if retain_pass else PARTS[:1]
     classes = label_space(run, cfg)
     for epoch in run.epochs([sum(run.schedule.steps(part, cfg.batch_size) for part in parts)] * cfg.epochs):
         for forget in run.visit("forget", cfg.batch_size, cfg.augment, epoch):

@@ -10,6 +10,8 @@ asked for them. Expected: retrained like original on the retain set, somewhat lo
 import torch
 from torch import Tensor
 
+from unlearning.metrics.alone.blocks import mean_of_samples, summed
+
 Diagnostics = dict[str, float]
 
 
@@ -38,11 +40,9 @@ def effective_rank(features: Tensor) -> float:
 
     features (n, d). Between 1 and min(n - 1, d); 0 where all samples are equal.
     """
-    centred = features.double() - features.double().mean(dim=0)
     # Eigenvalues of the smaller Gram matrix: as good as singular values here, and quick for many samples.
-    gram = centred.T @ centred if len(centred) >= centred.shape[1] else centred @ centred.T
-    singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
-    scale = features.double().norm()
+    singular = torch.linalg.eigvalsh(_smaller_gram(features)).clamp(min=0).sqrt()
+    scale = _sum_of_squares(features).sqrt()
     singular = singular[singular > 1e-7 * scale]  # the rest is rounding of float32 features
     if not len(singular):
         return 0.0
@@ -52,7 +52,24 @@ def effective_rank(features: Tensor) -> float:
 
 def feature_variance(features: Tensor) -> tuple[float, float]:
     """Return (total variance, its share of the mean squared norm); the share is 0 for one point, 1 for mean zero."""
-    features = features.double()
-    variance = features.var(dim=0, unbiased=False).sum().item()
-    power = features.square().sum(dim=1).mean().item()
+    middle = mean_of_samples(features)
+    away = summed(len(features), lambda rows: (features[rows].double() - middle).square().sum(dim=0))
+    variance = (away / len(features)).sum().item()
+    power = (_sum_of_squares(features) / len(features)).item()
     return variance, variance / power if power else 0.0
+
+
+def _smaller_gram(features: Tensor) -> Tensor:
+    """Return the products of the centred samples with each other, or of the dimensions where these are not more."""
+    middle = mean_of_samples(features)
+
+    def centred(rows: slice) -> Tensor:
+        return features[rows].double() - middle
+
+    if len(features) < features.shape[1]:
+        return centred(slice(None)) @ centred(slice(None)).T
+    return summed(len(features), lambda rows: centred(rows).T @ centred(rows))
+
+
+def _sum_of_squares(features: Tensor) -> Tensor:
+    return summed(len(features), lambda rows: features[rows].double().square().sum())

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearning.metrics.alone.accuracy import share_right
+from unlearning.metrics.alone.blocks import blocks
 from unlearning.seeds import derive_seed
 
+ROWS = 8192  # samples whose answers are held at once; so many or fewer are fitted to the same bits as all at once
 ROUNDING = 8  # units in the last place: a feature that varies by less does not vary
 
 
@@ -47,20 +49,29 @@ def fit_probe(
     features float32 or float64 (n, d), which is what is computed in; labels int64 (n,); at most `steps` iterations.
     The same numbers give the same probe.
     """
-    inputs, targets = features.to(device), labels.to(device)
+    inputs, targets = features.to(device, copy=True), labels.to(device)
     mean, std = inputs.mean(dim=0), inputs.std(dim=0, unbiased=False)
-    varies = std > ROUNDING * torch.finfo(inputs.dtype).eps * inputs.abs().amax(dim=0)
+    low, high = inputs.aminmax(dim=0)
+    varies = std > ROUNDING * torch.finfo(inputs.dtype).eps * torch.maximum(low.abs(), high.abs())
     scale = torch.where(varies, 1 / std.clamp(min=torch.finfo(std.dtype).tiny), torch.zeros_like(std))
-    inputs = (inputs - mean) * scale
+    inputs.sub_(mean).mul_(scale)
     weight = nn.Parameter(inputs.new_zeros(classes, inputs.shape[1]))
     bias = nn.Parameter(inputs.new_zeros(classes))
     optimizer = torch.optim.LBFGS([weight, bias], max_iter=steps, history_size=10, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def loss_on(rows: slice) -> Tensor:
+        share = (rows.stop - rows.start) / len(targets)
+        entropy = F.cross_entropy(F.linear(inputs[rows], weight, bias), targets[rows])
+        return share * (entropy + l2 / 2 * weight.square().sum())
+
+    def closure() -> float:
         optimizer.zero_grad()
-        loss = F.cross_entropy(F.linear(inputs, weight, bias), targets) + l2 / 2 * weight.square().sum()
-        loss.backward()
-        return loss
+        total = 0.0
+        for rows in blocks(len(targets), ROWS):
+            loss = loss_on(rows)
+            loss.backward()
+            total += loss.item()
+        return total
 
     optimizer.step(closure)
     return Probe(mean, scale, weight.detach(), bias.detach())

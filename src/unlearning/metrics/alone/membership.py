@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlearning.metrics.alone.blocks import joined
 from unlearning.metrics.alone.linear_probe import fit_probe
 from unlearning.metrics.alone.roc import AUC, auc_and_variance, interval
 from unlearning.seeds import derive_seed
 
 FOLDS = 5
+STATISTICS = ("confidence", "entropy", "modified_entropy", "loss")
 JOINT = "all"  # the attack that sees the four statistics together
 STEPS = 100  # L-BFGS iterations at most, scikit-learn's number
 
@@ -26,18 +28,21 @@ def membership_statistics(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
     confidence p_y; entropy -sum p log p; modified entropy -(1-p_y) log p_y - sum_{i != y} p_i log(1-p_i); loss -log
     p_y.
     """
+    table = joined(len(labels), lambda rows: _statistics(logits[rows], labels[rows]))
+    return dict(zip(STATISTICS, table.unbind(dim=1), strict=True))
+
+
+def _statistics(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return a column for each of STATISTICS."""
     log_p = logits.double().log_softmax(dim=1)
     p = log_p.exp()
     own = labels[:, None]
     log_p_y = log_p.gather(1, own)[:, 0]
     log_rest = torch.log1p(-p.clamp(max=1 - torch.finfo(torch.float64).eps))  # log(1 - p_i)
     others = (p * log_rest).scatter(1, own, 0.0).sum(dim=1)
-    return {
-        "confidence": log_p_y.exp(),
-        "entropy": -(p * log_p).nan_to_num().sum(dim=1),
-        "modified_entropy": -(1 - log_p_y.exp()) * log_p_y - others,
-        "loss": -log_p_y,
-    }
+    entropy = -(p * log_p).nan_to_num().sum(dim=1)
+    modified = -(1 - log_p_y.exp()) * log_p_y - others
+    return torch.stack([log_p_y.exp(), entropy, modified, -log_p_y], dim=1)
 
 
 def membership_inference(

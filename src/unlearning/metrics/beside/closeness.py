@@ -8,6 +8,8 @@ Expected: retrained 0 and 0, original far from it.
 import torch
 from torch import Tensor
 
+from unlearning.metrics.alone.blocks import joined
+
 Numbers = dict[str, float]
 
 
@@ -27,10 +29,14 @@ def js_divergence(logits: Tensor, reference: Tensor) -> float:
 
     logits and reference: (n, classes), n >= 1.
     """
+    halves = joined(len(logits), lambda rows: _halves(logits[rows], reference[rows]))
+    return (halves.mean() / 2 / torch.log(torch.tensor(2.0, dtype=torch.float64))).clamp(min=0).item()
+
+
+def _halves(logits: Tensor, reference: Tensor) -> Tensor:
     p, q = logits.double().softmax(dim=1), reference.double().softmax(dim=1)
     middle = ((p + q) / 2).clamp(min=torch.finfo(torch.float64).tiny)  # half the smallest number would be 0
-    halves = _relative_entropy(p, middle) + _relative_entropy(q, middle)
-    return (halves.mean() / 2 / torch.log(torch.tensor(2.0, dtype=torch.float64))).clamp(min=0).item()
+    return _relative_entropy(p, middle) + _relative_entropy(q, middle)
 
 
 def _relative_entropy(p: Tensor, q: Tensor) -> Tensor:

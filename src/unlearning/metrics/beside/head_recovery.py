@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unlearning.metrics.alone.accuracy import share_right
+from unlearning.metrics.alone.blocks import joined, mean_of_samples, summed
 
 CUT = 1e-10  # of the largest eigenvalue: directions below it are rounding
 
@@ -19,14 +20,18 @@ def recovered_head(features: Tensor, logits: Tensor) -> Tensor:
 
     features (n, d), logits (n, classes): of the same samples. The features' unit does not matter.
     """
-    inputs, outputs = features.double(), logits.double()
-    middle, answer = inputs.mean(dim=0), outputs.mean(dim=0)
-    centred = inputs - middle
-    inverse = torch.linalg.pinv(centred.T @ centred, rtol=CUT, hermitian=True)
-    weight = inverse @ (centred.T @ (outputs - answer))
+    middle, answer = mean_of_samples(features), mean_of_samples(logits)
+
+    def centred(rows: slice) -> Tensor:
+        return features[rows].double() - middle
+
+    products = summed(len(features), lambda rows: centred(rows).T @ centred(rows))
+    with_answers = summed(len(features), lambda rows: centred(rows).T @ (logits[rows].double() - answer))
+    weight = torch.linalg.pinv(products, rtol=CUT, hermitian=True) @ with_answers
     return torch.cat([weight, (answer - middle @ weight)[None]])
 
 
 def recovered_accuracy(head: Tensor, features: Tensor, labels: Tensor) -> float | None:
     """Return the accuracy of a recovered head in percent: features (m, d), labels int64 (m,); None without samples."""
-    return share_right((features.double() @ head[:-1] + head[-1]).argmax(dim=1), labels)
+    said = joined(len(features), lambda rows: (features[rows].double() @ head[:-1] + head[-1]).argmax(dim=1))
+    return share_right(said, labels)

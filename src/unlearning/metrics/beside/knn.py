@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-QUERIES = 1024  # asked at once; bounds memory to QUERIES x training samples
+QUERIES = 1024  # asked at once
+KNOWN = 16384  # samples that they are compared with at once: memory does not grow with the set
 
 
 def knn_predictions(
@@ -18,20 +19,39 @@ def knn_predictions(
 ) -> Tensor:
     """Return the majority class, int64 (m,), of the k nearest samples by cosine; of equal votes the smallest class.
 
-    features (n, d), labels int64 (n,) >= 0, queries (m, d). Computed by blocks of queries on the device. Raises
-    ValueError for fewer than k samples.
+    features (n, d), labels int64 (n,) >= 0, queries (m, d). Computed by blocks of both on the device, exactly: every
+    sample is looked at. Raises ValueError for fewer than k samples.
     """
     if len(features) < k:
         raise ValueError(f"{k} neighbours cannot be found among {len(features)} samples")
-    known, answers = F.normalize(features.to(device).float(), dim=1), labels.to(device)
     classes = int(labels.max()) + 1
     # Votes times the number of classes, less the class: the largest is unique, and a tie goes to the smallest class.
     tie_break = torch.arange(classes, device=device)
-    predictions = []
-    for block in queries.split(QUERIES):
-        similarity = F.normalize(block.to(device).float(), dim=1) @ known.T
-        neighbours = answers[similarity.topk(k, dim=1).indices]
-        votes = torch.zeros(len(block), classes, dtype=torch.int64, device=device)
-        votes.scatter_add_(1, neighbours, torch.ones_like(neighbours))
-        predictions.append((votes * classes - tie_break).argmax(dim=1).cpu())
-    return torch.cat(predictions)
+    votes = torch.zeros(len(queries), classes, dtype=torch.int64, device=device)
+    neighbours = nearest_labels(features, labels, queries, k, device)
+    votes.scatter_add_(1, neighbours, torch.ones_like(neighbours))
+    return (votes * classes - tie_break).argmax(dim=1).cpu()
+
+
+def nearest_labels(
+    features: Tensor, labels: Tensor, queries: Tensor, k: int, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return the classes, int64 (m, k), of the k nearest samples of each query, as above."""
+    best = torch.full((len(queries), 0), 0.0, device=device)
+    answers = torch.empty(len(queries), 0, dtype=torch.int64, device=device)
+    for known, classes in zip(features.split(KNOWN), labels.split(KNOWN), strict=True):
+        known, classes = F.normalize(known.to(device).float(), dim=1), classes.to(device)
+        found = [_nearest(known, classes, block, k, device) for block in queries.split(QUERIES)]
+        best = torch.cat([best, torch.cat([similarity for similarity, _ in found])], dim=1)
+        answers = torch.cat([answers, torch.cat([own for _, own in found])], dim=1)
+        best, places = best.topk(min(k, best.shape[1]), dim=1)
+        answers = answers.gather(1, places)
+    return answers
+
+
+def _nearest(
+    known: Tensor, classes: Tensor, queries: Tensor, k: int, device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    similarity = F.normalize(queries.to(device).float(), dim=1) @ known.T
+    best, places = similarity.topk(min(k, len(known)), dim=1)
+    return best, classes[places]

@@ -10,10 +10,14 @@ from torch import Tensor
 
 from unlearning.data.batches import ImageSplit
 from unlearning.data.manifest import Manifest, Split
+from unlearning.data.reading import Rules
 from unlearning.data.samples import kept_sample
-from unlearning.errors import InputError, did_you_mean
+from unlearning.data.text_lists import lines_of
+from unlearning.data.value_range import of_survey, survey
+from unlearning.errors import InputError, brief, did_you_mean
 from unlearning.params import KNN, DownstreamSet
 
+MOST_DIGITS = 9
 SPLIT = "downstream"  # name of the one split of a downstream manifest
 
 
@@ -74,15 +78,19 @@ def training_part(images: LabelledImages, cfg: KNN) -> np.ndarray:
     return chosen
 
 
-def image_split(images: LabelledImages, manifest: Manifest, device: torch.device, workers: int) -> ImageSplit:
+def image_split(
+    images: LabelledImages, manifest: Manifest, device: torch.device, workers: int, max_pixels: int
+) -> ImageSplit:
     """Return the images as one split, scaled, coloured and normalised as those of the manifest in evaluation.
 
     Of an `eval_resize` of height and width only the first counts, as the shorter side: these images are not stretched,
-    as in UUEF.
+    as in UUEF. Images of more than 8 bits are scaled by the range of values that they use themselves.
+    max_pixels: of an image, above which it is refused.
     """
-    split, resize = {SPLIT: Split(images.ids, images.labels)}, manifest.eval_resize[:1]
-    own = replace(manifest, root=str(images.root), splits=split, eval_resize=resize)
-    pixels = images.pixels
+    split, resize, pixels = {SPLIT: Split(images.ids, images.labels)}, manifest.eval_resize[:1], images.pixels
+    files = [images.root / name for name in images.ids] if pixels is None else []
+    own = of_survey(manifest, survey(files, Rules(max_pixels=max_pixels)))
+    own = replace(own, root=str(images.root), splits=split, eval_resize=resize)
     if pixels is not None and manifest.channels == 1:
         from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
 
@@ -99,15 +107,11 @@ def expect_folder(entry: DownstreamSet, folder: Path, how_to_get: str) -> Path:
 
 def read_pairs(entry: DownstreamSet, path: Path) -> list[tuple[str, str]]:
     """Return the two words of each line of a list file; raises InputError naming a file or line that is not so."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{_named(entry)}: cannot read {path} ({error})") from None
     pairs = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines_of(path, _named(entry)), start=1):
         words = line.split()
         if words and len(words) != 2:
-            raise InputError(f"{_named(entry)}: {path}, line {number}: expected two words, not {line.strip()!r}")
+            raise InputError(f"{_named(entry)}: {path}, line {number}: expected two words, not {brief(line, 80)!r}")
         if words:
             pairs.append((words[0], words[1]))
     return pairs
@@ -115,8 +119,10 @@ def read_pairs(entry: DownstreamSet, path: Path) -> list[tuple[str, str]]:
 
 def class_number(entry: DownstreamSet, text: str, path: Path) -> int:
     """Return a class number of a list file; raises InputError naming the file when it is none."""
-    if not text.isdecimal():
-        raise InputError(f"{_named(entry)}: {path}: {text!r} is no class number; expected digits")
+    if not text.isdecimal() or len(text) > MOST_DIGITS:
+        raise InputError(
+            f"{_named(entry)}: {path}: {brief(text, 80)!r} is no class number; expected digits, {MOST_DIGITS} at most"
+        )
     return int(text)
 
 
