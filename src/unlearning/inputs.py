@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearning.data.stamps import By, stamp_files
+from unlearning.data.file_stamps import By, stamps_of
 from unlearning.data.text_lists import refuse_no_list
 from unlearning.errors import InputError
 from unlearning.files import sha256_of
@@ -179,10 +179,10 @@ def folder_print(folder: Path, by: By) -> Fingerprint:
     times: of names, sizes and times of change; content: of names and contents. Raises OSError for what cannot be read.
     """
     files = list(visible(os.fsencode(folder)))
-    stamps = stamp_files([Path(os.fsdecode(path)) for _, path, _ in files], by)
+    stamps = stamps_of([Path(os.fsdecode(path)) for _, path, _ in files], by)
     digest = hashlib.sha256()
     for (name, _, _), stamp in zip(files, stamps, strict=True):
-        digest.update(b"%b\0%b" % (name, stamp.tobytes()))
+        digest.update(b"%b\0%b" % (name, stamp))
     size = sum(stat.st_size for _, _, stat in files)
     return {"files": len(files), "bytes": size, "by": by, "sha256": digest.hexdigest()}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearning.errors import InputError
-from unlearning.other_results import FORGET, outputs, section
+from unlearning.other_results import FORGET, outputs, section, text_of
 
 KEPT = Path(".scratch/last_good")
 BACK = "metrics and plots are again those of the last run that went well"
@@ -27,7 +27,7 @@ GONE = (
 @contextmanager
 def last_good(stage: str) -> Iterator[None]:
     """Keep what the stage writes in the context; if it fails put back what it wrote last, and say so in the error."""
-    written = list(outputs(section(_text("dvc.yaml"), stage)))
+    written = list(outputs(section(text_of(Path("dvc.yaml")), stage)))
     try:
         yield
     except InputError as error:
@@ -73,7 +73,7 @@ def _known(stage: str) -> bool:
 
     Another split's were taken away on purpose (other_results.py).
     """
-    locked = section(_text("dvc.lock"), stage)
+    locked = section(text_of(Path("dvc.lock")), stage)
     known = {path: md5 for path, md5 in _recorded(locked, "outs").items() if not md5.endswith(".dir")}
     same_split = _recorded(locked, "deps").get(FORGET) == _md5(Path(FORGET))
     return same_split and bool(known) and all(_md5(KEPT / stage / path) == md5 for path, md5 in known.items())
@@ -90,7 +90,3 @@ def _md5(path: Path) -> str | None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""

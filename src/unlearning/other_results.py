@@ -27,7 +27,7 @@ def remove_results_of_another_split() -> list[Path]:
 
     Returns what was removed. data/inputs must have been written.
     """
-    pipeline, lock, params = (_text(Path(name)) for name in ("dvc.yaml", "dvc.lock", "params.yaml"))
+    pipeline, lock, params = (text_of(Path(name)) for name in ("dvc.yaml", "dvc.lock", "params.yaml"))
     there = {
         stage: [path for path in outputs(section(pipeline, stage)) if path.exists()] for stage in ("compare", "report")
     }
@@ -58,7 +58,7 @@ def refuse_another_split() -> None:
 
     For commands that DVC does not start: they would compute with the samples and classes of the last run.
     """
-    lock, params = _text(Path("dvc.lock")), _text(Path("params.yaml"))
+    lock, params = text_of(Path("dvc.lock")), text_of(Path("params.yaml"))
     other = other_choices(section(lock, "split"), as_dvc_reads(params))
     if other:
         raise InputError(
@@ -100,5 +100,6 @@ def _md5(stage: dict[str, Any], kind: str, path: str) -> str | None:
     return next((entry.get("md5") for entry in stage.get(kind, []) if entry["path"] == path), None)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """Return what a file of DVC says, or nothing where there is none."""
     return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -22,7 +22,7 @@ from typing import IO, Any
 from ruamel.yaml.error import YAMLError
 
 from unlearning import errors
-from unlearning.errors import InputError, Stopped
+from unlearning.errors import InputError, Stopped, and_more
 from unlearning.files import BEFORE_REPLACING, leftovers
 from unlearning.params_file import PARAMS
 from unlearning.processes import Process, first_of_all, starter, this_process
@@ -48,7 +48,6 @@ def _run(stage: "Stage", main: Callable[[], None]) -> None:
         with heeded(), alone(stage):
             before(stage)
             main()
-            after(stage)
     except KeyboardInterrupt as stop:
         said = str(stop)
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
@@ -64,10 +63,6 @@ def before(stage: "Stage") -> None:
     guard = Guard(stage, starter())
     BEFORE_REPLACING.append(guard.refuse_if_outdated)
     guard.watch()
-
-
-def after(stage: "Stage") -> None:
-    """Do what follows on a stage's own work, when it has ended well."""
 
 
 @dataclass(frozen=True)
@@ -217,9 +212,8 @@ class Guard:
             raise Stopped(signal.SIGTERM, GONE)
         changed = self.changed()
         if changed:
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             raise InputError(
-                f"{self.stage.name}: {changed[0]}{more} changed while it ran, and {path} would be of the old; nothing "
+                f"{self.stage.name}: {and_more(changed)} changed while it ran, and {path} would be of the old; nothing "
                 "is written, what is finished is kept in .scratch; run it again"
             )
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from tests.data.hostile import ANY, REFUSED, Case, cases, damaged
+from unlearning.data.file_stamps import stamp_of_content
 from unlearning.data.reading import AnotherFile, BadImage, Known, Rules, is_deep_file, range_of, read_image
-from unlearning.data.stamps import stamp_of_content
 
 CHAOS = int(os.environ.get("CHAOS", "150"))  # random damages: more are a matter of minutes, not of another test
 LIMIT = Rules(max_pixels=89_478_485)

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from unlearning.data.batches import ImageSplit, in_order, save_pixels
+from unlearning.data.file_stamps import By
 from unlearning.data.images import evaluation_view
 from unlearning.data.manifest import Manifest, load_manifest, save_manifest
 from unlearning.data.reading import read_image
-from unlearning.data.stamps import By, save_stamps
+from unlearning.data.stamps import save_stamps
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget
 from unlearning.sources import Samples, Source, digits, image_folder

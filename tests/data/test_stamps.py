@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from unlearning.data.batches import ImageSplit, in_order, read_files
+from unlearning.data.file_stamps import By
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest, load_manifest, save_manifest
-from unlearning.data.stamps import By, content_of, load_stamps, save_stamps, stamp_files
+from unlearning.data.stamps import content_of, load_stamps, save_stamps, stamp_files
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget
 from unlearning.sources import image_folder

@@ -332,7 +332,8 @@ VALUES = {"methods": {"ec": {"start": "ec_modules"}}, "references": {"retrained"
         (Stage("evaluate", ("ec",)), "attacks", "models/ec"),
         (Stage("audit", ("vendor",)), "audit.vendor", "data/inputs/models/vendor.json"),
         (Stage("transfer", ("ec", "--name", "cifar10", "--root", "x")), "knn", "data/inputs/sets/cifar10.json"),
-        (Stage("compare", ()), "headline", "metrics/raw"),
+        (Stage("compare", ()), "idi", "metrics/raw"),
+        (Stage("report", ()), "headline", "metrics/compared.json"),
         (Stage("shadow", ("0",)), "lira.seed", "data/split"),
     ],
 )

@@ -53,7 +53,7 @@ def test_the_strongest_of_those_that_leave_a_working_model_and_the_first_of_equa
 
 def test_a_rate_that_breaks_the_model_is_not_chosen(victim: Target, hidden: Target) -> None:
     for one in (victim, hidden):
-        choice, outcome = attacker(one, relearn(lrs=[1000.0], steps=8)).choose(3)
+        choice, outcome = attacker(one, relearn(lrs=[100.0], steps=20)).choose(3)
         assert choice.lr is None
         assert outcome == attacker(one, relearn()).attack(choice, 3, 0)
 

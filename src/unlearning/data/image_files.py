@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unlearning.errors import InputError
+from unlearning.errors import InputError, and_more
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff")
 UNREAD = (  # suffixes of images that are not read: the commoner ones of
@@ -59,10 +59,9 @@ def looks_like_an_image(path: Path) -> bool:
 def refuse_broken(bad: Sequence[Bad], key: str = "") -> None:
     """Raise InputError with the first of these files and how many more there are, if there is one."""
     if bad:
-        path, reason = bad[0]
-        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         where = f"{key}: " if key else ""
-        raise InputError(f"{where}cannot read the image {printable(path)} ({reason}){more}; repair or remove it")
+        named = and_more([f"{printable(path)} ({reason})" for path, reason in bad])
+        raise InputError(f"{where}cannot read the image {named}; repair or remove it")
 
 
 def refuse_lost_folders(folder: Path, key: str) -> None:

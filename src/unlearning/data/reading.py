@@ -16,9 +16,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from unlearning.data.deep import deep_image, is_cut, is_deep
+from unlearning.data.file_stamps import WHAT, By, stamp_of_content, stamp_of_times
 from unlearning.data.manifest import Manifest
 from unlearning.data.picture import deep_picture, picture, values_in_use
-from unlearning.data.stamps import WHAT, By, stamp_of_content, stamp_of_times
 from unlearning.errors import brief
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # by what a file holds, not by its name

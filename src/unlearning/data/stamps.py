@@ -1,44 +1,24 @@
-"""By what a file outside git and DVC is told from another of its name: a stamp of 16 bytes.
+"""The stamps of a streamed split, beside the manifest.
 
 The stage `split` keeps the stamp of each streamed image beside the manifest, and who reads the image later compares.
 """
 
 import hashlib
-import os
-import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from unlearning.data.file_stamps import WIDTH, By, stamps_of
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
-from unlearning.data.parallel import mapped
 from unlearning.errors import InputError
-from unlearning.files import sha256_of, write_atomically
-
-By = Literal["times", "content"]
-WIDTH = 16  # bytes
-WHAT = {"times": "size or time of change", "content": "content"}
-
-
-def stamp_of_times(stat: os.stat_result) -> bytes:
-    """Return a file's size in bytes and its time of change in ns, 8 bytes each."""
-    return struct.pack("<qq", stat.st_size, stat.st_mtime_ns)
-
-
-def stamp_of_content(content: bytes) -> bytes:
-    """Return the first half of the SHA-256 of a file's content."""
-    return hashlib.sha256(content).digest()[:WIDTH]
+from unlearning.files import write_atomically
 
 
 def stamp_files(paths: Sequence[Path], by: By) -> np.ndarray:
     """Return the stamps of files, uint8 (N, 16), hashed by several threads; raises OSError for one that is gone."""
 
-    def one(path: Path) -> bytes:
-        return bytes.fromhex(sha256_of(path))[:WIDTH] if by == "content" else stamp_of_times(path.stat())
-
-    return np.frombuffer(b"".join(mapped(one, paths)), dtype=np.uint8).reshape(-1, WIDTH)
+    return np.frombuffer(b"".join(stamps_of(paths, by)), dtype=np.uint8).reshape(-1, WIDTH)
 
 
 def content_of(ids: dict[str, list[str]], stamps: dict[str, np.ndarray], by: By) -> str:

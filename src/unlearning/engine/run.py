@@ -366,11 +366,14 @@ class Run:
     def _save(self, save: Callable[[Callable[[], dict[str, Any]]], bool]) -> None:
         if not (self.launch.main and self._position.can_be_gone_on_from and save(self._state_now)):
             return
+        self._saved = self._saved_up_to(self._position.steps)
+
+    def _saved_up_to(self, within: int) -> str:
+        """Say up to where a state of this moment goes; within: steps done in its epoch."""
         done = sum(self.progress.epochs)
-        if self._position.steps:
-            self._saved = f"it is saved up to step {self.progress.step}, in epoch {done + 1}"
-        else:
-            self._saved = f"its epochs up to {done} are saved"
+        if within:
+            return f"it is saved up to step {self.progress.step}, in epoch {done + 1}"
+        return f"its epochs up to {done} are saved"
 
     def _what_is_saved(self) -> str:
         if not self.show_progress:  # one of many runs of a command, or another process that says it
@@ -439,10 +442,7 @@ class Run:
         self._watch.go_on_from(**vars(state.position.watch))
         place = state.position
         self._within = partial(self._position.begin, place.steps, place.taken, place.random) if place.steps else None
-        done = sum(self.progress.epochs)
-        self._saved = f"its epochs up to {done} are saved"
-        if place.steps:
-            self._saved = f"it is saved up to step {self.progress.step}, in epoch {done + 1}"
+        self._saved = self._saved_up_to(place.steps)
         return True
 
     def _go_on_within(self, steps: list[int]) -> int:

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unlearning.data.file_stamps import By
 from unlearning.data.images import read_all, stored
 from unlearning.data.manifest import Manifest, Split
 from unlearning.data.reading import Rules
-from unlearning.data.stamps import By, content_of, stamp_files
+from unlearning.data.stamps import content_of, stamp_files
 from unlearning.data.value_range import Survey, survey
 from unlearning.errors import InputError
 from unlearning.params import Data, Forget

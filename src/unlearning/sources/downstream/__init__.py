@@ -14,7 +14,7 @@ from unlearning.data.reading import Rules
 from unlearning.data.samples import kept_sample
 from unlearning.data.text_lists import lines_of
 from unlearning.data.value_range import of_survey, survey
-from unlearning.errors import InputError, brief, did_you_mean
+from unlearning.errors import InputError, and_more, brief, did_you_mean
 from unlearning.params import KNN, DownstreamSet
 
 MOST_DIGITS = 9
@@ -132,10 +132,9 @@ def _named(entry: DownstreamSet) -> str:
 
 
 def _refuse_missing(entry: DownstreamSet, images: LabelledImages) -> None:
-    missing = [name for name in images.ids if not (images.root / name).is_file()]
+    paths = (images.root / name for name in images.ids)
+    missing = [str(path) for path in paths if not path.is_file()]
     if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise InputError(
-            f"{_named(entry)} lists images that do not exist: {images.root / missing[0]}"
-            f"{more}; unpack the whole set there"
+            f"{_named(entry)} lists images that do not exist: {and_more(missing)}; unpack the whole set there"
         )
