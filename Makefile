@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro search results row erase purge verify test lint clean
+.PHONY: repro search results row erase purge verify test chaos lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -51,6 +51,12 @@ verify: .venv/installed
 test: .venv/installed
 	@command -v chromium > /dev/null || echo "chromium is missing: what looks at metrics/report.html is skipped (Debian: apt-get install chromium)"
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# kills, full disks, damaged files, odd pictures, wrong parameters, by thousands: half an hour; makes docs/reliability.md
+chaos: .venv/installed
+	@mkdir -p .scratch && rm -f .scratch/chaos.jsonl
+	CHAOS=$${CHAOS:-1} CHAOS_TALLY=$(CURDIR)/.scratch/chaos.jsonl OMP_NUM_THREADS=1 python -m pytest -m chaos -n 2; \
+	  failed=$$?; python -m tests.chaos .scratch/chaos.jsonl docs/reliability.md && exit $$failed
 
 lint: .venv/installed
 	ruff check .

@@ -2,7 +2,7 @@
 
 import copy
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 import yaml
 from torch import nn
 
+from tests.chaos import Ended, tried
 from tests.warm import warm_commands
 from unlearning.data.batches import load_pixels, save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
@@ -85,6 +86,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that neither of two processes is alone in the end."""
     place = {name: number for number, name in enumerate(SLOWEST)}
     items.sort(key=lambda item: place.get(item.path.name, len(SLOWEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a test of bad luck that failed as a try that ended otherwise."""
+    report = yield
+    if report.failed and item.get_closest_marker("chaos"):
+        tried(f"`{item.nodeid}`", Ended.ELSE)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
 """Damage done at random to a file of ours, and what reading it must come to: one line, or what was written.
 
-The number of tries is a parameter: DAMAGE_TRIES in the environment, for every kind of file.
+How often: `chaos.tries`, for every kind of file.
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.chaos import Ended, tried, tries
 from unlearning.errors import InputError
 
-TRIES = int(os.environ.get("DAMAGE_TRIES", "40"))
+TRIES = tries(40, 2000)
 SLOWEST = 10.0  # seconds that reading a damaged small file may take
 LONGEST = 1000  # characters of a message: what stages print of it
 Damage = Callable[[bytes, Random], bytes]
@@ -103,6 +103,7 @@ def assert_noticed(
     path: Path, read: Callable[[], Any], damages: Sequence[Damage], same: Callable[[Any, Any], bool], seed: int = 0
 ) -> None:
     """Damage a file TRIES times; each time reading it is one line that names it, or what it was before."""
+    kind = f"damage to `{path}`"
     random, content, whole = Random(seed), path.read_bytes(), read()
     path.chmod(0o644)
     try:
@@ -115,10 +116,12 @@ def assert_noticed(
                 found = read()
             except InputError as error:
                 assert_one_line(str(error), path, where)
+                tried(kind, Ended.TOLD)
             except Exception as error:
                 pytest.fail(f"{where}: {type(error).__name__}: {error}")
             else:
                 assert damaged == content or same(found, whole), f"{where}: accepted"
+                tried(kind, Ended.SAME)
             assert time.monotonic() - started < SLOWEST, where
     finally:
         path.write_bytes(content)

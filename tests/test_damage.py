@@ -21,10 +21,14 @@ from tests.damage import BYTES, JSON, assert_noticed
 from unlearning.data.batches import load_pixels
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, Split, load_manifest, pixel_file, save_manifest
 from unlearning.errors import InputError
+from unlearning.files import sha256_of
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint, new_header, save_checkpoint
+from unlearning.models.given import GivenFile, load_given
 from unlearning.read_back import SEAL, sealed
 from unlearning.sealed_tensors import HEADER, tensors_hash
+
+pytestmark = pytest.mark.chaos
 
 
 def same_manifest(one: Manifest, other: Manifest) -> bool:
@@ -72,6 +76,28 @@ def test_a_damaged_checkpoint_is_noticed(world: Manifest) -> None:
 
     path = saved_model(world)
     assert_noticed(path, lambda: load_checkpoint(path, world), [*BYTES, header_damaged], same)
+
+
+def test_a_damaged_checkpoint_from_elsewhere_is_noticed_by_its_sha256(world: Manifest) -> None:
+    torch.manual_seed(0)
+    weights, path = build(SHAPE).state_dict(), Path("theirs.pth")
+    torch.save(weights, path)
+    file = GivenFile(path, sha256_of(path), None, "original")
+    assert_noticed(path, lambda: load_given(file, SHAPE, world), BYTES, lambda *_: False)
+
+
+def test_a_damaged_checkpoint_from_elsewhere_without_one_is_taken_or_told(world: Manifest) -> None:
+    """No hash says what it was, so that other numbers may be taken, if they can be weights at all."""
+    torch.manual_seed(0)
+    weights, path = build(SHAPE).state_dict(), Path("theirs.safetensors")
+    save_file(weights, path)
+    file = GivenFile(path, None, None, "original")
+    assert_noticed(
+        path,
+        lambda: load_given(file, SHAPE, replace(world, forget_classes=[])).model,
+        BYTES,
+        lambda one, _: all(value.isfinite().all() for value in one.state_dict().values()),
+    )
 
 
 def named(model: nn.Module) -> dict[str, Tensor]:

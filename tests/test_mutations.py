@@ -1,6 +1,6 @@
 """A damaged params.yaml is either right, or told in lines that name what is wrong: no traceback, no hang, no essay.
 
-MUTATIONS=1000 python -m pytest tests/test_mutations.py tries as many; each failure prints the seed of its file.
+Each failure prints the seed of its file; FIRST_MUTATION in the environment is the first one tried.
 """
 
 import os
@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import Ended, tried, tries
 from tests.conftest import PARAMS, values_of_params
 from tests.mutations import mutated
 from unlearning import check
 from unlearning.errors import run_stage
 
-COUNT = int(os.environ.get("MUTATIONS", "60"))
+pytestmark = pytest.mark.chaos
+COUNT = tries(60, 1000)
 FIRST = int(os.environ.get("FIRST_MUTATION", "0"))
 KEYS = set(values_of_params())
 LONGEST_LINE, LONGEST_SECONDS = 200, 20
@@ -82,6 +84,8 @@ def test_every_damaged_file_is_right_or_told_line_by_line(
     monkeypatch.chdir(tmp_path)
     outcomes = {seed: outcome(seed, capsys) for seed in range(FIRST, FIRST + COUNT)}
     failed = {seed: told for seed, told in outcomes.items() if told not in ("right", "refused")}
+    for told, ended in (("right", Ended.SAME), ("refused", Ended.TOLD)):
+        tried("mutations of `params.yaml`, by `unlearning check`", ended, list(outcomes.values()).count(told))
     assert not failed, "\n".join(f"{seed}: {told[:300]}" for seed, told in failed.items())
     assert COUNT < 60 or {"right", "refused"} == set(outcomes.values())
 

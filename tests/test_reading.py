@@ -29,6 +29,7 @@ from unlearning.records.transferred import transfer_record
 from unlearning.run_record import Recorder, read_run, record_path
 from unlearning.sealed_tensors import write_tensors
 
+pytestmark = pytest.mark.chaos
 NAMES, SEEDS = ["original", "retrained", "ec", "cu"], [0, 1]
 COST = {
     "seconds": 12.5, "steps": 10, "samples": 80, "peak_memory_gb": 0.5, "device": "CPU", "precision": "fp32",

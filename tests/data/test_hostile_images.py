@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.chaos import Ended, tried, tries
 from tests.data.hostile import ANY, REFUSED, Case, cases, damaged
 from unlearning.data.file_stamps import stamp_of_content
 from unlearning.data.reading import AnotherFile, BadImage, Known, Rules, is_deep_file, range_of, read_image
 
-CHAOS = int(os.environ.get("CHAOS", "150"))  # random damages: more are a matter of minutes, not of another test
+pytestmark = pytest.mark.chaos
+DAMAGES = tries(150, 3000)
 LIMIT = Rules(max_pixels=89_478_485)
 CASES = cases()
 
@@ -52,6 +54,15 @@ def test_a_file_gives_the_picture_that_is_meant_or_is_refused(tmp_path: Path, ca
     path = tmp_path / case.file
     path.write_bytes(case.content)
     seen = outcome(path)
+    assert_as_meant(seen, case)
+    tried("image files of every kind", ended(seen))
+
+
+def ended(seen: np.ndarray | str) -> Ended:
+    return Ended.TOLD if isinstance(seen, str) else Ended.SAME
+
+
+def assert_as_meant(seen: np.ndarray | str, case: Case) -> None:
     if isinstance(case.meant, str) and case.meant == ANY:
         return
     if case.meant is REFUSED:
@@ -65,7 +76,7 @@ def test_a_file_gives_the_picture_that_is_meant_or_is_refused(tmp_path: Path, ca
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_damage_is_refused_or_harmless(tmp_path: Path, seed: int) -> None:
-    for number, (name, content, before, guarded) in enumerate(damaged(CHAOS // 3, seed)):
+    for number, (name, content, before, guarded) in enumerate(damaged(DAMAGES // 3, seed)):
         path = tmp_path / f"{number}_{name}"
         path.write_bytes(before)
         good = as_the_set_is_read(path)
@@ -73,6 +84,7 @@ def test_random_damage_is_refused_or_harmless(tmp_path: Path, seed: int) -> None
         seen = outcome(path)
         if guarded and not isinstance(seen, str):
             assert np.array_equal(seen, good), "another picture than before, without a word"
+        tried(f"image files damaged at random{'' if guarded else ', of formats without checksums'}", ended(seen))
         if content != before:
             with pytest.raises(AnotherFile, match="it has another content"):
                 read_image(path, LIMIT, Known("content", stamp_of_content(before)))
@@ -124,3 +136,4 @@ def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path, make: M
     make(tmp_path / "x.png")
     with pytest.raises(BadImage, match=reason):
         read_image(tmp_path / "x.png")
+    tried("what is no file in an image's place", Ended.TOLD)

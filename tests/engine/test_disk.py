@@ -1,6 +1,7 @@
 """No room on the disk, or a limit on the size of files: one line with the file and the bytes, the old file intact."""
 
 import os
+import random
 import re
 import resource
 import subprocess
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.chaos import Ended, tried, tries
 from tests.conftest import RECIPE, SHAPE, weights_of
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest
@@ -25,6 +27,7 @@ from unlearning.models.checkpoint import Checkpoint, new_header, save_checkpoint
 from unlearning.params import Recipe
 
 MakeRun = Callable[..., Run]
+pytestmark = pytest.mark.chaos
 FOUR = Recipe(**{**RECIPE, "epochs": 4})
 ROOM = 20_000  # bytes
 MUCH = 200_000
@@ -107,6 +110,7 @@ def test_a_limit_on_the_size_of_files_is_one_line(name: str, world: Manifest, re
     found = re.fullmatch(said, str(caught.value))
     assert found
     assert name == "plots/x.png" or int(found["needed"].replace(",", "")) >= ROOM  # of a picture nobody knows it before
+    tried("a limit on the size of files", Ended.TOLD)
     if name.startswith("data"):
         assert path.read_text() == "old"
     else:
@@ -118,18 +122,26 @@ def test_a_full_disk_is_one_line(name: str, world: Manifest, small_disk: Path, m
     monkeypatch.chdir(small_disk)
     path = Path(name)
     prepared(path)
+    chance = random.Random(name)
+    for pages in [1, *(chance.randrange(5) for _ in range(tries(0, 20)))]:
+        filled(pages)
+        with pytest.raises(DiskFull) as caught:
+            WRITERS[name](path, world)
+        needs = r"(more|at least [\d,]+ bytes)"
+        said = rf"{name} cannot be written: it needs {needs}, [\d,]+ are free on its disk; make room, then the same .*"
+        assert re.fullmatch(said, str(caught.value))
+        assert "\n" not in str(caught.value)
+        Path("filler").unlink()
+        assert path.read_text() == "old"
+        assert [one for one in path.parent.iterdir() if one.name.endswith(".tmp")] == []
+        tried("a full disk", Ended.TOLD)
+
+
+def filled(pages: int) -> None:
+    """Leave so many pages of 4096 bytes free on the disk of the working directory."""
     with Path("filler").open("wb", buffering=0) as file:
         left = os.statvfs(".").f_bavail * os.statvfs(".").f_frsize
-        file.write(bytes(left - 4096))
-    with pytest.raises(DiskFull) as caught:
-        WRITERS[name](path, world)
-    needs = r"(more|at least [\d,]+ bytes)"
-    said = rf"{name} cannot be written: it needs {needs}, [\d,]+ are free on its disk; make room, then the same .*"
-    assert re.fullmatch(said, str(caught.value))
-    assert "\n" not in str(caught.value)
-    Path("filler").unlink()
-    assert path.read_text() == "old"
-    assert [one for one in path.parent.iterdir() if one.name.endswith(".tmp")] == []
+        file.write(bytes(left - 4096 * pages))
 
 
 def plain(run: Run) -> Iterator[Tensor]:

@@ -1,9 +1,8 @@
 """Runs that are killed at random steps, again and again, end like one that was left alone: to the bit.
 
-CHAOS in the environment says how many runs are killed for each program; a few without it.
+Killed here means that the loop ends without a chance to do anything; tests/test_chaos.py kills processes.
 """
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.chaos import Ended, tried, tries
 from tests.conftest import RECIPE, SHAPE, SIZE, config_of, weights_of
 from unlearning.data.manifest import Manifest, Split
 from unlearning.engine.launch import launch
@@ -29,7 +29,8 @@ from unlearning.params import PretrainEC, Recipe, Train, known_methods
 from unlearning.training.classifier import train_classifier
 from unlearning.training.ec_modules import pretrain_ec_modules
 
-TRIES = int(os.environ.get("CHAOS", "2"))
+pytestmark = pytest.mark.chaos
+TRIES = tries(2, 20)
 DROPPING = Architecture(SHAPE.name, {**SHAPE.kwargs, "drop_rate": 0.3}, *list(vars(SHAPE).values())[2:])
 Program = Callable[[Run], Iterator[Tensor]]
 THREE = Recipe(**{**RECIPE, "epochs": 3, "optimizer": "adamw", "lr": 0.01})
@@ -158,6 +159,7 @@ def test_a_run_killed_at_random_steps_ends_like_an_undisturbed_one(world: Manife
         )
         assert_equal(outcome(run), outcome(whole))
         assert resumes > 0
+        tried("trainings and methods killed between two steps, up to three times each", Ended.SAME)
 
 
 @pytest.mark.usefixtures("saving_always")

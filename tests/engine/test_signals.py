@@ -1,6 +1,7 @@
 """A training that is asked to stop ends its step, saves, says so in one line, and goes on to the same bytes."""
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import Ended, tried, tries
 from tests.pipeline import ROOT
 from unlearning.data.manifest import Manifest
 
@@ -63,6 +65,7 @@ def slowly(program, run):
 
 run_stage(main)
 """
+pytestmark = pytest.mark.chaos
 LIMIT = 300  # seconds to wait for what takes a few on an idle machine
 
 
@@ -124,7 +127,12 @@ def training(world: Manifest, warm: Path, whole: dict[str, bytes]) -> Iterator[T
     return Training(Path("broken"), warm)
 
 
-@pytest.mark.parametrize(("name", "behind"), [("SIGINT", 0), ("SIGTERM", 17), ("SIGHUP", 41)])
+AT_STEPS = [("SIGINT", 0), ("SIGTERM", 17), ("SIGHUP", 41)]
+CHANCE = random.Random(0)
+AT_RANDOM = [(name, CHANCE.randrange(50)) for name in ("SIGINT", "SIGTERM", "SIGHUP") for _ in range(tries(0, 12))]
+
+
+@pytest.mark.parametrize(("name", "behind"), AT_STEPS + AT_RANDOM)
 def test_a_signal_saves_the_step_and_the_same_command_goes_on_to_the_same_bytes(
     training: Training, whole: dict[str, bytes], name: str, behind: int
 ) -> None:
@@ -147,6 +155,7 @@ def test_a_signal_saves_the_step_and_the_same_command_goes_on_to_the_same_bytes(
     out, said = again.communicate()
     assert again.returncode == 0, said
     assert training.models() == whole
+    tried(f"{name} to a training, which then goes on", Ended.SAME)
 
 
 def test_a_step_that_takes_too_long_is_not_waited_for(training: Training, whole: dict[str, bytes]) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.chaos import Ended, tried, tries
 from tests.conftest import RECIPE, weights_of
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import DIGITS, SEAL, ResumeState
@@ -18,6 +19,7 @@ from unlearning.engine.run import Run
 from unlearning.errors import InputError
 from unlearning.params import Recipe
 
+pytestmark = pytest.mark.chaos
 MakeRun = Callable[..., Run]
 FOUR = Recipe(**{**RECIPE, "epochs": 4})
 KILLED = 17  # steps, of 12 an epoch
@@ -77,7 +79,7 @@ def assert_begins_anew(make_run: MakeRun, said: str, whole: dict[str, Tensor], c
 def test_no_damage_is_gone_on_from(saved: ResumeState, make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     content, chance = saved.path.read_bytes(), random.Random(0)
     assert make_run()._state is not None
-    for _ in range(60):
+    for _ in range(tries(60, 2000)):
         damaged = bytearray(content)
         if chance.random() < 0.7:
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
@@ -86,6 +88,7 @@ def test_no_damage_is_gone_on_from(saved: ResumeState, make_run: MakeRun, capsys
         saved.path.write_bytes(damaged)
         assert saved.load() is None
         assert capsys.readouterr().err == f"warning: {saved.path}: it is damaged; starting from the beginning\n"
+        tried("damage to the state of an unfinished run", Ended.TOLD)
 
 
 def test_a_damaged_state_means_the_same_model_from_the_beginning(
