@@ -4,11 +4,12 @@ from pathlib import Path
 
 from unlearning.comparison.earlier import Earlier, earlier_of
 from unlearning.comparison.measured import of_earlier_requests, of_this_request, read_shadow
+from unlearning.comparison.origins import chain_of
 from unlearning.comparison.results import COMPARED, Results, write_results
 from unlearning.comparison.rows import compare_rows
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, has_images_to_forget, load_earlier, load_manifest
 from unlearning.over_seeds import Summary
-from unlearning.params import Params
+from unlearning.params import ANOTHER, Params
 from unlearning.params_file import load_params
 from unlearning.run_record import Recorder
 from unlearning.stage import run_stage
@@ -17,7 +18,9 @@ from unlearning.stage import run_stage
 def main() -> None:
     params, record = load_params(), Recorder("compare")
     manifest = load_manifest().judged_on(params.evaluate.split)
-    write_results(Results(compare(params, manifest), compare_earlier(params, manifest)))
+    rows, earlier = compare(params, manifest), compare_earlier(params, manifest)
+    chain = chain_of([name for name in rows if name != ANOTHER], params.seeds, manifest)
+    write_results(Results(rows, earlier, chain))
     read = [Path("metrics") / kind for kind in ("raw", "features", "transfer", "shadows", "cost")]
     record.write(params.model_dump(mode="json"), params.seeds, manifest.hash, [MANIFEST, FORGET, *read], [COMPARED])
 

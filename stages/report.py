@@ -5,8 +5,8 @@ from pathlib import Path
 
 from unlearning.comparison.earlier import Earlier
 from unlearning.comparison.measured import read_sample
-from unlearning.comparison.origins import links
-from unlearning.comparison.results import COMPARED, read_results
+from unlearning.comparison.origins import Link, runs_of
+from unlearning.comparison.results import COMPARED, Results, read_results
 from unlearning.data.manifest import FORGET, MANIFEST, Manifest, load_manifest
 from unlearning.evaluation.shared import Sample
 from unlearning.figures.chain import chain_section
@@ -48,18 +48,20 @@ def main() -> None:
 def make_report() -> None:
     params, record = load_params(), Recorder("report")
     manifest = load_manifest().judged_on(params.evaluate.split)
-    results, shown = read_results(), read_shown(params, manifest)
+    results = read_results()
+    shown = read_shown(params, results.chain)
     summaries, earlier = results.models, results.earlier
-    write_numbers(summaries, earlier, params, manifest)
+    write_numbers(results, params, manifest)
     draw_curves(summaries)
     write_atomically(Path("plots/tradeoff.png"), lambda path: draw_tradeoff(summaries, path))
     draw_pictures(shown, params, manifest)
     write_page(summaries, earlier, shown, params, manifest)
-    read = [MANIFEST, FORGET, COMPARED, Path("metrics/raw"), Path("metrics/features"), Path("plots/curves")]
+    read = [MANIFEST, FORGET, COMPARED, Path("metrics/features"), Path("plots/curves")]
     record.write(params.model_dump(mode="json"), params.seeds, manifest.hash, read, WRITTEN)
 
 
-def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, params: Params, manifest: Manifest) -> None:
+def write_numbers(results: Results, params: Params, manifest: Manifest) -> None:
+    summaries, earlier = results.models, results.earlier
     again = earlier.models if earlier else {}
     for name, one in summaries.items():
         before = {"earlier": {"metrics": again[name].metrics, **again[name].details}} if name in again else {}
@@ -68,7 +70,7 @@ def write_numbers(summaries: dict[str, Summary], earlier: Earlier | None, params
         write_json(Path(f"metrics/details/{name}.json"), one.details | before)
     shutil.copyfile(f"metrics/models/{params.headline}.json", "metrics/headline.json")
     text = report(summaries, earlier, params.evaluate.split)
-    text += chain_section(links([name for name in summaries if name != ANOTHER], params.seeds, manifest))
+    text += chain_section(runs_of(results.chain))
     write_atomically(Path("metrics/report.md"), lambda path: path.write_text(text, encoding="utf-8"))
     write_atomically(Path("metrics/per_class.csv"), lambda path: write_per_class(summaries, manifest, path))
 
@@ -86,10 +88,11 @@ def attack_curves(drawn: dict[str, Summary], attack: str) -> dict[str, dict[str,
     return {name: {"0": one.mean["judged"]["forget"], **one.mean[attack]["forget"]} for name, one in drawn.items()}
 
 
-def read_shown(params: Params, manifest: Manifest) -> dict[str, Sample]:
+def read_shown(params: Params, chain: list[Link]) -> dict[str, Sample]:
     """Return the features that pictures are of: the references' and the chosen models', of the first seed."""
     names = dict.fromkeys([*params.references, *params.figures.models])
-    return {name: read_sample(name, params.seeds[0], manifest) for name in names}
+    features = {link.model: link.features for link in chain if link.seed == params.seeds[0]}
+    return {name: read_sample(name, params.seeds[0], features[name]) for name in names}
 
 
 def draw_pictures(of_models: dict[str, Sample], params: Params, manifest: Manifest) -> None:

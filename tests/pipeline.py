@@ -30,9 +30,10 @@ SMALL: dict[str, Any] = {
 METHODS = ["rl", "cu", "ec", "head_distill"]  # of all that there are: tests/methods runs each of them
 
 
-def heed_ctrl_c() -> None:
-    """To run in a child before its program: who runs the tests in the background has made it deaf to SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heed_signals() -> None:
+    """To run in a child before its program: who runs the tests in the background has made it deaf to some."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Clone:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import ROOT, heed_ctrl_c
+from tests.pipeline import ROOT, heed_signals
 from unlearning.errors import InputError, and_more, did_you_mean, run_stage
 
 
@@ -76,7 +76,7 @@ def test_ctrl_c_while_a_stage_loads_its_libraries_is_one_line_too(command: list[
         env={**os.environ, "DVC_STAGE": "some"},
         capture_output=True,
         text=True,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=heed_signals,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted; the same command goes on\n")
 

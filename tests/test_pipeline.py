@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.pipeline import METHODS, Clone, heed_ctrl_c, stages_run
+from tests.pipeline import METHODS, Clone, heed_signals, stages_run
 from unlearning.params import UnlearnRecipe
 
 pytestmark = pytest.mark.pipeline
@@ -288,7 +288,7 @@ def test_ctrl_c_ends_a_training_in_one_line_that_says_what_is_saved(clone: Clone
     process = subprocess.Popen(
         ["python", "stages/train.py", "original"],
         cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        preexec_fn=heed_ctrl_c,
+        preexec_fn=heed_signals,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while process.poll() is None and not list((clone.folder / ".scratch").glob("train-original-0-*/state.pt")):
@@ -334,7 +334,7 @@ def test_ctrl_c_to_a_run_and_its_stage_is_one_line(clone: Clone) -> None:
     process = subprocess.Popen(
         ["python", "-m", "unlearning", "run", "train@original"],
         cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=heed_ctrl_c,
+        start_new_session=True, preexec_fn=heed_signals,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while process.poll() is None and not list((clone.folder / ".scratch").glob("train-original-0-*/state.pt")):

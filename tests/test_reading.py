@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tests.damage import BYTES, JSON, assert_noticed
 from tests.test_comparison import LAYERS, evidence_of, shared_of
 from unlearning.comparison.measured import read_earlier, read_evidence, read_shadow
-from unlearning.comparison.origins import links
+from unlearning.comparison.origins import chain_of, runs_of
 from unlearning.data.manifest import Manifest, save_manifest
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared, save_shared
@@ -266,7 +266,7 @@ def test_the_report_ends_with_the_chain_of_each_row(measured: Manifest) -> None:
     recorded(measured, "ec")
     checkpoint = sha256_of(Path("models/ec/0.safetensors"))
     rewritten("metrics/raw/ec.json", lambda record: record["chain"].update(checkpoint=checkpoint))
-    section = chain_section(links(["original", "ec", "cu"], SEEDS, measured))
+    section = chain_section(runs_of(chain_of(["original", "ec", "cu"], SEEDS, measured)))
     rows = [line for line in section.splitlines() if line.startswith("| ec |")]
     assert f"`{checkpoint[:12]}`" in rows[0]
     assert f"`{hash_of('file', 'original', 0)[:12]}`" in rows[0]

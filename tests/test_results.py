@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import changed
 from unlearning.comparison.earlier import Earlier
+from unlearning.comparison.origins import Link
 from unlearning.comparison.results import COMPARED, Results, read_results, write_results
 from unlearning.errors import InputError
 from unlearning.over_seeds import Summary
@@ -17,7 +18,8 @@ ONE = Summary(
     {"forget_acc": 1e-300},
     {"mean": {"cka_layers": {"layer4": None}, "by_samples": False}, "std": {}, "seeds": {"0": {}}, "notes": ["a", "ä"]},
 )
-RESULTS = Results({"b": ONE, "a": Summary({}, {}, {"mean": {}, "std": {}})}, Earlier(["x"], 3, {"b": ONE}))
+LINK = Link("b", 0, "c" * 64, "d" * 64, "e" * 64, "f" * 16)
+RESULTS = Results({"b": ONE, "a": Summary({}, {}, {"mean": {}, "std": {}})}, Earlier(["x"], 3, {"b": ONE}), [LINK])
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("results", [RESULTS, Results({}, None), Results({"a": ONE}, Earlier([], 0, {}))])
+@pytest.mark.parametrize("results", [RESULTS, Results({}, None, []), Results({"a": ONE}, Earlier([], 0, {}), [])])
 def test_what_is_read_back_is_what_was_written_to_the_last_bit_and_in_its_order(results: Results) -> None:
     write_results(results)
     assert read_results() == results
@@ -35,7 +37,7 @@ def test_what_is_read_back_is_what_was_written_to_the_last_bit_and_in_its_order(
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_what_is_no_number_is_not_written(number: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        write_results(Results({"a": Summary({"cka": number}, {}, {})}, None))
+        write_results(Results({"a": Summary({"cka": number}, {}, {})}, None, []))
     assert not COMPARED.exists()
 
 

@@ -198,6 +198,8 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
         patch.chdir(folder)
         Path("elsewhere").mkdir()
         save_pixels("train", torch.from_numpy(random.integers(0, 256, (len(labels), 1, SIZE, SIZE), dtype=np.uint8)))
+        for name in ("validation", "test"):
+            save_pixels(name, torch.zeros(0, 1, SIZE, SIZE, dtype=torch.uint8))
         save_manifest(Manifest("test", names, SIZE, 1, [0.5], [0.3], None, "content", splits, forget_classes=[1, 4]))
     path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
     commands = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -24,7 +24,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have turned it off
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have turned them off
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.path.insert(0, os.environ["TESTS"])
 
 from unlearning.data.manifest import load_manifest

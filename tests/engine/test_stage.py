@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import ROOT, heed_ctrl_c
+from tests.pipeline import ROOT, heed_signals
 from unlearning.processes import DVC_STAGE, Process
 from unlearning.stage import Stage, at, chosen, entry_of
 
@@ -83,7 +83,7 @@ def start(project: Path) -> Iterator[Callable[..., subprocess.Popen]]:  # noqa: 
     def begin(*command: str, **environment: str) -> subprocess.Popen:
         pipe = subprocess.PIPE
         process = subprocess.Popen(
-            command or ("python", "stages/toy.py"), stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_ctrl_c,
+            command or ("python", "stages/toy.py"), stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_signals,
             env=os.environ | environment, start_new_session=True,
         )  # fmt: skip
         started.append(process)

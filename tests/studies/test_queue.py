@@ -1,13 +1,20 @@
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from unlearning.errors import InputError
 from unlearning.params import Params
 from unlearning.params_file import load_params
-from unlearning.studies.queue import dvc, plan, refuse_relative
+from unlearning.studies.queue import dvc, git, give_up_lost, plan, queued, refuse_relative, with_status
 
 ROOT = Path(__file__).parents[2]
+LIMIT = 120  # seconds to wait for what takes a few on an idle machine
 
 
 @pytest.fixture
@@ -37,3 +44,74 @@ def test_what_dvc_refuses_is_said_in_its_words(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="`dvc exp list --names-only` failed: .*not inside of a DVC repository"):
         dvc("exp", "list", "--names-only")
+
+
+STATUS = """\
+Task     Name               Created    Status
+0aefad3  sensitivity-a      07:59 PM   Running
+e83d7c2  sensitivity-b      07:59 PM   Queued
+40b159a  renew-c            07:13 PM   Success
+"""
+
+
+def test_the_names_of_a_status_are_read() -> None:
+    assert with_status(STATUS, "Running") == {"sensitivity-a"}
+    assert with_status(STATUS, "Queued", "Running") == {"sensitivity-a", "sensitivity-b"}
+
+
+@pytest.fixture
+def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go to a repository whose queue holds one experiment, of a stage that never ends by itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    git("init", "--quiet")
+    git("config", "user.email", "test@example.org")
+    git("config", "user.name", "test")
+    Path(".gitignore").write_text("site\n")
+    Path("params.yaml").write_text("lr: 1\n")
+    Path("dvc.yaml").write_text(
+        "stages:\n  sleep:\n    cmd: sleep 1000\n    params:\n    - lr\n    outs:\n    - x:\n        cache: false\n"
+    )
+    dvc("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "state")
+    dvc("exp", "run", "--queue", "--name", "endless", "--set-param", "lr=2")
+
+
+@pytest.mark.pipeline
+@pytest.mark.usefixtures("endless")
+def test_an_experiment_whose_worker_was_killed_is_given_up_and_no_other(tmp_path: Path) -> None:
+    assert (queued(), give_up_lost()) == ({"endless"}, set())
+    dvc("queue", "start", quiet=False)  # the worker inherits what would catch its output
+    wait_for(lambda: sleeping(tmp_path))
+    assert give_up_lost() == set()
+    for process in [*at_work(tmp_path), *sleeping(tmp_path)]:
+        os.kill(process, signal.SIGKILL)
+    assert (give_up_lost(), queued()) == ({"endless"}, set())
+
+
+def at_work(folder: Path) -> list[int]:
+    """Return the processes of DVC that run this repository's queue."""
+    found = [process for process in psutil.process_iter(["cwd", "cmdline"]) if process.pid != os.getpid()]
+    return [
+        one.pid
+        for one in found
+        if (one.info["cwd"] or "").startswith(str(folder)) and "dvc" in " ".join(one.info["cmdline"] or [])
+    ]
+
+
+def sleeping(folder: Path) -> list[int]:
+    """Return the process of its stage."""
+    found = psutil.process_iter(["cwd", "cmdline"])
+    return [
+        one.pid
+        for one in found
+        if (one.info["cwd"] or "").startswith(str(folder)) and one.info["cmdline"] == ["sleep", "1000"]
+    ]
+
+
+def wait_for(found: Callable[[], object]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not found():
+        assert time.monotonic() < deadline, subprocess.run(["dvc", "queue", "status"], capture_output=True).stdout
+        time.sleep(0.2)

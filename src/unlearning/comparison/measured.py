@@ -83,11 +83,13 @@ def read_earlier(name: str, seed: int, manifest: Manifest) -> Evidence:
     return Evidence(raw, load_shared(path, raw["layers"]), {})
 
 
-def read_sample(name: str, seed: int, manifest: Manifest) -> Sample:
-    """Return the features of a sample of the test split, which pictures are of; raises InputError like the above."""
-    record, _ = read_measured(name, seed, manifest)
+def read_sample(name: str, seed: int, features: Hash) -> Sample:
+    """Return the features of a sample of the test split, which pictures are of; features: the hash of their file.
+
+    Raises InputError where it is missing, or another.
+    """
     path = FEATURES / name / f"{seed}.safetensors"
-    _refuse_other_features(path, name, seed, record.chain.features)
+    _refuse_other_features(path, name, seed, features)
     return load_sample(path)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from unlearning.comparison.earlier import Earlier
+from unlearning.comparison.origins import Link
 from unlearning.errors import InputError
 from unlearning.files import write_json
 from unlearning.over_seeds import Summary
@@ -18,10 +19,11 @@ COMPARED = Path("metrics/compared.json")
 
 @dataclass(frozen=True)
 class Results:
-    """Every row of the table, in its order, and the same of classes erased before."""
+    """Every row of the table, in its order, the same of classes erased before, and where the models come from."""
 
     models: dict[str, Summary]
     earlier: Earlier | None
+    chain: list[Link]
 
 
 def write_results(results: Results) -> None:

@@ -9,16 +9,16 @@ SHOWN = 12  # hexadecimal digits of a hash: as many as nobody meets twice by cha
 UNKNOWN = "not recorded"
 
 
-def chain_section(chain: Sequence[Link]) -> str:
-    """Return the section: a row a model and seed, then the software of the runs."""
+def chain_section(chain: Sequence[tuple[Link, RunRecord | None]]) -> str:
+    """Return the section: a row a model and seed with the run that made it, then the software of the runs."""
     head = "| model | seed | its file | the original's | split | code | device | precision | made, UTC |"
     rows = [
         f"| {one.model} | {one.seed} | `{one.checkpoint[:SHOWN]}` | `{one.original[:SHOWN]}` | `{one.split[:SHOWN]}` | "
-        f"{' | '.join(_made(one.run))} |"
-        for one in chain
+        f"{' | '.join(_made(run))} |"
+        for one, run in chain
     ]
     table = "\n".join([head, "| :--- | ---: |" + " :--- |" * 7, *rows])
-    software = dict.fromkeys(_software(one.run) for one in chain if one.run)
+    software = dict.fromkeys(_software(run) for _, run in chain if run)
     lines = "".join(f"\nSoftware: {text}.\n" for text in software)
     return (
         "\n## Where the numbers come from\n\nFiles and originals by the first digits of their SHA-256; `metrics/runs` "

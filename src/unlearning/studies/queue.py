@@ -15,6 +15,8 @@ from unlearning.params import Params
 from unlearning.params_file import load_params, load_values
 from unlearning.studies.study import Experiment, experiment_name, load_study, overrides_of
 
+NO_WORKER = "Worker status: 0 active, 0 idle"  # as `dvc queue status` says it
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -42,6 +44,8 @@ def run_study(study_name: str, jobs: int) -> Iterator[str]:
     """
     planned = plan(study_name)
     refuse_relative(load_params())
+    for name in give_up_lost():
+        yield f"{name} was running when its worker ended; it begins again"
     done, waiting = finished(), queued()
     for one in planned:
         if one.name in done:
@@ -75,8 +79,25 @@ def finished() -> dict[str, str]:
 
 def queued() -> set[str]:
     """Return the names of the experiments that wait in the queue, or run."""
-    rows = [line.split() for line in dvc("queue", "status").splitlines()]
-    return {row[1] for row in rows if row and row[-1] in ("Queued", "Running")}
+    return with_status(dvc("queue", "status"), "Queued", "Running")
+
+
+def give_up_lost() -> set[str]:
+    """Tell DVC of the experiments that it takes for running though no worker lives, and return their names.
+
+    So it is after a machine went down: DVC would wait for them for ever.
+    """
+    said = dvc("queue", "status")
+    lost = with_status(said, "Running") if NO_WORKER in said else set()
+    for name in sorted(lost):
+        dvc("queue", "kill", "--force", name)
+    return lost
+
+
+def with_status(said: str, *wanted: str) -> set[str]:
+    """Return the names of the experiments of a status in what `dvc queue status` prints."""
+    rows = [line.split() for line in said.splitlines()]
+    return {row[1] for row in rows if row and row[-1] in wanted}
 
 
 def refuse_relative(params: Params) -> None:
