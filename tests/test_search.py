@@ -1,6 +1,8 @@
 """The search over a small world: real runs of a real method, two trials."""
 
 import csv
+import random
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from tests.conftest import SHAPE, values_of_params
 from unlearning import search
 from unlearning.data.manifest import Manifest
 from unlearning.errors import Diverged, InputError
+from unlearning.files import DiskFull
 from unlearning.methods import method_config, method_search
 from unlearning.models.backbone import build
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
@@ -24,6 +27,7 @@ from unlearning.selection import CRITERIA, Judge, Reached
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 Search = Callable[..., list[dict[str, str]]]
+ROOM = 30_000  # bytes: less than the trials take, more than params.yaml
 REACHED = Reached(forget_acc=0.0, retain_acc=100.0, validation_forget_acc=0.0, validation_retain_acc=100.0, cka=50.0)
 
 
@@ -203,6 +207,32 @@ def test_an_interrupted_search_goes_on(run_search: Search, monkeypatch: pytest.M
     assert [(row["lr"], row["epochs"]) for row in rows] == [("0.02", "1"), ("0.0067", "1")]
     (lr, epochs) = (run_search(trials=4)[-1][key] for key in ("lr", "epochs"))
     assert (lr, epochs) == ("0.06", "1")  # that trial was interrupted, and comes after the others
+
+
+def test_damaged_trials_are_one_line(run_search: Search) -> None:
+    run_search()
+    database, chance = search.database_of("rl"), random.Random(0)
+    content = database.read_bytes()
+    for _ in range(5):
+        damaged = bytearray(content)
+        damaged[: 100 + chance.randrange(4000)] = chance.randbytes(100)
+        database.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"^\.scratch/search/rl\.db: the trials .* remove the file, "):
+            run_search()
+        database.unlink()
+    assert len(run_search()) == 2
+
+
+def test_trials_that_find_no_room_are_one_line(run_search: Search) -> None:
+    run_search()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
+    try:
+        with pytest.raises(DiskFull, match=r"^\.scratch/search/rl\.db cannot be written: it needs more, "):
+            run_search(trials=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(run_search(trials=3)) == 3
 
 
 def test_a_finished_search_runs_nothing_and_other_settings_are_another_search(

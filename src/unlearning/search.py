@@ -11,8 +11,10 @@ was, and several can run at once.
 
 import copy
 import csv
+import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,14 +23,16 @@ from typing import Any
 
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.resume import ResumeState, identity_key
 from unlearning.engine.run import Run
-from unlearning.errors import Diverged, InputError
-from unlearning.files import write_atomically
+from unlearning.errors import Diverged, InputError, brief
+from unlearning.files import DiskFull, no_room, write_atomically
 from unlearning.inputs import Fingerprint, outside_of, prints_before, prints_now
 from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
@@ -52,6 +56,7 @@ from unlearning.selection import (
 DATABASES = Path(".scratch/search")
 EVERY = "all"
 RESULTS = Path("metrics/search")
+NO_ROOM_IN = re.compile("database or disk is full|disk I/O error")  # as SQLite says it
 DIVERGED = -10_000.0  # score of a run whose loss stopped being finite: below every other
 
 
@@ -95,6 +100,11 @@ def search_all(names: list[str]) -> Iterator[str]:
 
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
     """Run the trials that are missing; returns the chosen values as lines for params.yaml."""
+    with trials_kept_in(database_of(name)):
+        return _search(name, config, params, manifest)
+
+
+def _search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
     space, bounds = params.search, ranges(name, config, params.search)
     study = open_study(name, params, config, bounds)
     repetitions = [
@@ -143,6 +153,26 @@ def counts_idi(params: Params) -> bool:
     return params.search.criterion in COUNT_IDI and uses_retrained(params)
 
 
+def database_of(name: str) -> Path:
+    """Return where the trials of a method are kept."""
+    return DATABASES / f"{name}.db"
+
+
+@contextmanager
+def trials_kept_in(database: Path) -> Iterator[None]:
+    """Say in one line what is wrong with the database of trials: DiskFull without room, else InputError."""
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        said = str(error.__cause__ or error).splitlines()[0]
+        if NO_ROOM_IN.search(said):
+            raise DiskFull(no_room(database, 0)) from None
+        raise InputError(
+            f"{database}: the trials of the search cannot be kept there ({brief(said, 200)}); remove the file, and the "
+            "search begins anew"
+        ) from None
+
+
 def open_study(name: str, params: Params, config: Recipe, bounds: Ranges) -> optuna.Study:
     """Return the study of exactly this method, settings, starts and code, with the trials it already has."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -156,7 +186,7 @@ def open_study(name: str, params: Params, config: Recipe, bounds: Ranges) -> opt
     models = [params.methods[name].start, *(["retrained"] if uses_retrained(params) else [])]
     checkpoints = [checkpoint_path(model, seed) for model in models for seed in seeds]
     key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
-    storage = optuna.storages.RDBStorage(f"sqlite:///{DATABASES / name}.db")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{database_of(name)}")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
     there = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]  # such as by Ctrl-C
