@@ -1,6 +1,7 @@
 """The search over a small world: real runs of a real method, two trials."""
 
 import csv
+import math
 import random
 import resource
 from collections.abc import Callable
@@ -204,9 +205,19 @@ def test_an_interrupted_search_goes_on(run_search: Search, monkeypatch: pytest.M
         run_search()
     monkeypatch.setattr(search, "run_once", whole)
     rows = run_search()
-    assert [(row["lr"], row["epochs"]) for row in rows] == [("0.02", "1"), ("0.0067", "1")]
-    (lr, epochs) = (run_search(trials=4)[-1][key] for key in ("lr", "epochs"))
-    assert (lr, epochs) == ("0.06", "1")  # that trial was interrupted, and comes after the others
+    assert [(row["lr"], row["epochs"]) for row in rows] == [("0.02", "1"), ("0.06", "1")]  # which was interrupted
+    assert len(run_search(trials=4)) == 4
+
+
+def test_a_step_that_helps_is_followed_by_the_next(run_search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+    def best_at(_name: str, _config: Any, values: dict[str, float], *_: object) -> tuple[list[float], list, int]:
+        return [-abs(math.log(values["lr"] / 0.2)) - values["epochs"]], [REACHED], 10
+
+    monkeypatch.setattr(search, "run_setting", best_at)
+    rows = run_search(trials=7, lr_max=10.0)
+    tried = [(float(row["lr"]), int(row["epochs"])) for row in rows]
+    assert tried[:5] == [(0.02, 1), (0.06, 1), (0.18, 1), (0.54, 1), (0.18, 2)]  # behind the best there is nothing new
+    assert len(set(tried)) == 7  # and the sampler goes on
 
 
 def test_damaged_trials_are_one_line(run_search: Search) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import values_of_params
 from unlearning.methods import method_config, method_search
 from unlearning.params import Recipe, Search, known_methods
-from unlearning.search_space import ranges, star, suggest
+from unlearning.search_space import Ranges, Values, in_use, ranges, star, suggest
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 
@@ -22,9 +22,13 @@ def config_of(name: str, **changes: object) -> Recipe:
     return type(config).model_validate({**config.model_dump(), **changes})
 
 
+def star_of(config: Recipe, bounds: Ranges) -> list[Values]:
+    return star(in_use(config, bounds), bounds)
+
+
 def test_the_star_is_the_values_in_use_and_each_number_alone_a_step_up_and_down() -> None:
     config = config_of("cu", lr=0.01, epochs=4, lambda_cu=1.0, omega=2)
-    first, *others = star(config, ranges("cu", config, space(epochs_max=10)))
+    first, *others = star_of(config, ranges("cu", config, space(epochs_max=10)))
     assert first == {"lr": 0.01, "epochs": 4, "lambda_cu": 1.0, "omega": 2}
     changed = [{key: value for key, value in one.items() if value != first[key]} for one in others]
     assert changed == [
@@ -41,7 +45,7 @@ def test_the_star_is_the_values_in_use_and_each_number_alone_a_step_up_and_down(
 
 def test_a_step_beyond_the_range_ends_at_it_and_no_setting_comes_twice() -> None:
     config = config_of("rl", lr=0.08, epochs=1)
-    changed = star(config, ranges("rl", config, space(epochs_max=1)))
+    changed = star_of(config, ranges("rl", config, space(epochs_max=1)))
     assert changed == [{"lr": 0.08, "epochs": 1}, {"lr": 0.1, "epochs": 1}, {"lr": 0.027, "epochs": 1}]
 
 
@@ -52,7 +56,7 @@ def test_values_in_use_lie_within_whatever_the_block_says(name: str) -> None:
     assert set(bounds) == {"lr", "epochs", *method_search(name)}
     for key, (low, high) in bounds.items():
         assert low <= getattr(config, key) <= high
-    for setting in star(config, bounds):
+    for setting in star_of(config, bounds):
         type(config).model_validate({**config.model_dump(), **setting})
 
 

@@ -3,7 +3,7 @@
 Several names, or `all` (controls left out), are searched one after the other. Every method gets the same budget and
 ranges (block `search` of params.yaml) for its learning rate and epochs, and its file may name further parameters:
 `SEARCH = {"lambda_cu": (0.5, 4.0)}`, floats on a logarithmic scale, or whole numbers. The values in use come first,
-then their neighbours, then what a sampler makes of those (search_space.py). Run s of a setting starts from
+then steps from the best so far, then what a sampler makes of those (search_space.py). Run s of a setting starts from
 the checkpoint of seed s. Settings are judged by `search.criterion` (selection.py); where several are within the noise
 of the seeds, the cheapest is taken. Trials lie in an SQLite file per method, so an interrupted search goes on where it
 was, and several can run at once.
@@ -39,7 +39,7 @@ from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_check
 from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
-from unlearning.search_space import Ranges, Values, ranges, star, suggest
+from unlearning.search_space import Ranges, Values, in_use, ranges, star, suggest
 from unlearning.seeds import derive_seed
 from unlearning.selection import (
     COUNT_IDI,
@@ -121,7 +121,13 @@ def _search(name: str, config: Recipe, params: Params, manifest: Manifest) -> st
         trial.set_user_attr("reached", asdict(average(outcomes)) if outcomes else {})
         return mean(scores)
 
-    study.optimize(objective, n_trials=max(0, space.trials - len(finished(study))), show_progress_bar=True)
+    def ask_beside_the_best(*_: object) -> None:
+        enqueue_next(study, in_use(config, bounds), bounds)
+
+    ask_beside_the_best()
+    study.optimize(
+        objective, max(0, space.trials - len(finished(study))), callbacks=[ask_beside_the_best], show_progress_bar=True
+    )
     return write_results(name, study)
 
 
@@ -189,12 +195,29 @@ def open_study(name: str, params: Params, config: Recipe, bounds: Ranges) -> opt
     storage = optuna.storages.RDBStorage(f"sqlite:///{database_of(name)}")
     study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
     study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
-    there = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]  # such as by Ctrl-C
-    known = [trial.params or trial.system_attrs.get("fixed_params") for trial in there]
-    for setting in star(config, bounds):
-        if setting not in known:
-            study.enqueue_trial(setting)
     return study
+
+
+def enqueue_next(study: optuna.Study, first: Values, bounds: Ranges) -> None:
+    """Let the next trial be a step beside the best setting so far that was not tried, if there is one; `first` first.
+
+    A step that helps is followed at once by the next in its direction, so that a handful of trials gets somewhere even
+    from values in use that are far off.
+    """
+    there = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]  # such as by Ctrl-C
+    known = [
+        trial.user_attrs.get("values") or trial.params or trial.system_attrs.get("fixed_params") for trial in there
+    ]
+    best = max(finished(study), key=score_of, default=None)
+    centre = best.user_attrs["values"] if best else first
+    untried = next((setting for setting in star(centre, bounds) if setting not in known), None)
+    if untried is not None and not study.get_trials(states=[optuna.trial.TrialState.WAITING]):
+        study.enqueue_trial(untried)
+
+
+def score_of(trial: optuna.trial.FrozenTrial) -> float:
+    """Return the score of a finished trial, the lowest where it has none."""
+    return DIVERGED if trial.value is None else trial.value
 
 
 def outside_prints(name: str, config: Recipe, params: Params) -> list[Fingerprint]:
@@ -252,7 +275,7 @@ def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def best_first(study: optuna.Study) -> float:
     """Return the first run's score of the best setting so far."""
-    best = max(finished(study), key=lambda trial: DIVERGED if trial.value is None else trial.value, default=None)
+    best = max(finished(study), key=score_of, default=None)
     return best.user_attrs["scores"][0] if best else float("-inf")
 
 

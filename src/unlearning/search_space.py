@@ -1,4 +1,7 @@
-"""Which settings a search tries: first the values in use and a step to each side, then what a sampler asks for."""
+"""Which settings a search tries: the values in use, then a step away from the best so far, again and again.
+
+Where all steps from the best have been tried, a sampler asks.
+"""
 
 import optuna
 
@@ -17,22 +20,26 @@ def ranges(name: str, config: Recipe, space: Search) -> Ranges:
     cost less than one over all others.
     """
     bounds: Ranges = {"lr": (space.lr_min, space.lr_max), "epochs": (1, space.epochs_max), **method_search(name)}
-    in_use = {key: getattr(config, key) for key in bounds}
-    return {key: (min(low, in_use[key]), max(high, in_use[key])) for key, (low, high) in bounds.items()}
+    used = in_use(config, bounds)
+    return {key: (min(low, used[key]), max(high, used[key])) for key, (low, high) in bounds.items()}
 
 
-def star(config: Recipe, bounds: Ranges) -> list[Values]:
-    """Return the settings to try first: the values in use, then each number alone one step up and one down.
+def in_use(config: Recipe, bounds: Ranges) -> Values:
+    """Return the values of what is searched that a method has now."""
+    return {key: getattr(config, key) for key in bounds}
+
+
+def star(centre: Values, bounds: Ranges) -> list[Values]:
+    """Return a setting, then those that differ from it in one number, by a step up or down.
 
     A step is `STEP` times for what is searched on a logarithmic scale, half and double for whole numbers; the learning
     rate first. A handful of draws from wide ranges would hardly ever fall beside a sensible value. What a range cuts to
     a setting that is there already is left out.
     """
-    in_use: Values = {key: getattr(config, key) for key in bounds}
-    settings = [in_use]
+    settings = [centre]
     for key, (low, high) in bounds.items():
-        for neighbour in _beside(in_use[key]):
-            setting = in_use | {key: min(max(neighbour, low), high)}
+        for neighbour in _beside(centre[key]):
+            setting = centre | {key: min(max(neighbour, low), high)}
             if setting not in settings:
                 settings.append(setting)
     return settings
