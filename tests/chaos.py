@@ -16,6 +16,9 @@ TALLY = os.environ.get("CHAOS_TALLY")  # a file for the tries, a line each
 BEGIN, END = "<!-- tried -->", "<!-- end of tried -->"
 
 
+_counts: "Counter[tuple[str, Ended]]" = Counter()
+
+
 class Ended(Enum):
     """How a try may end; the heads of the table's columns."""
 
@@ -30,10 +33,15 @@ def tries(few: int, many: int) -> int:
 
 
 def tried(kind: str, ended: Ended, times: int = 1) -> None:
-    """Write down how tries of a kind ended, where they are counted."""
-    if TALLY and times:
+    """Count how tries of a kind ended."""
+    _counts[kind, ended] += times
+
+
+def write_tally() -> None:
+    """Append the counts of this process to the file that is asked for; in the end, as a test may forbid large files."""
+    if TALLY:
         with Path(TALLY).open("a", encoding="utf-8") as file:
-            file.write(json.dumps([kind, ended.name, times]) + "\n")
+            file.writelines(json.dumps([kind, ended.name, times]) + "\n" for (kind, ended), times in _counts.items())
 
 
 def counted(lines: list[str]) -> dict[str, Counter[Ended]]:

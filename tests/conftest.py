@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import nn
 
-from tests.chaos import Ended, tried
+from tests.chaos import Ended, tried, write_tally
 from tests.warm import warm_commands
 from unlearning.data.batches import load_pixels, save_pixels
 from unlearning.data.manifest import Manifest, Split, save_manifest
@@ -95,6 +95,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed and item.get_closest_marker("chaos"):
         tried(f"`{item.nodeid}`", Ended.ELSE)
     return report
+
+
+def pytest_sessionfinish() -> None:
+    write_tally()
 
 
 @pytest.fixture(scope="session")
