@@ -4,15 +4,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from types import ModuleType
 
 import pytest
 import torch
 
+from tests.chaos import Ended, tried, tries
+from tests.damage import BYTES
 from unlearning.engine.launch import Launch
-from unlearning.engine.repetitions import KEPT, Needs, bound, place_all, repeat
+from unlearning.engine.repetitions import KEPT, SUMS, Needs, bound, place_all, repeat
 from unlearning.engine.resume import SCRATCH, ResumeState
 
+pytestmark = pytest.mark.chaos
 ALONE = Launch(torch.device("cpu"), rank=0, world=1, dtype=torch.float32)
 
 
@@ -70,6 +74,30 @@ def test_a_kept_seed_is_not_done_again_and_a_new_one_does_only_itself(
     output = capsys.readouterr().out
     assert f"train@x: seed 0 was finished before; its files are taken from {first[0]}" in output
     assert "seed 2" not in output
+
+
+def test_what_was_damaged_is_done_again(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, chance = stage.run(0)[0], Random(0)
+    for number in range(tries(20, 1000)):
+        path = folder / chance.choice(["out.txt", SUMS])
+        content = path.read_bytes()
+        damaged = chance.choice(BYTES)(content, chance)
+        path.write_bytes(damaged)
+        capsys.readouterr()
+        assert stage.run(0)[0] == folder
+        assert (folder / "out.txt").read_text() == "seed 0", number
+        if stage.done:
+            assert capsys.readouterr().err == f"warning: train@x: {folder} is damaged; seed 0 is done again\n"
+        assert stage.done == [0] or path.name == SUMS or damaged == content, number  # white space in the sums is none
+        tried("damage to what is kept of a finished seed", Ended.TOLD if stage.done else Ended.SAME)
+
+
+@pytest.mark.parametrize("more", ["out2.txt", None])
+def test_a_file_too_many_or_too_few_is_damage(stage: Stage, more: str | None) -> None:
+    folder = stage.run(0)[0]
+    (folder / more).write_text("x") if more else (folder / "out.txt").unlink()
+    assert (stage.run(0)[0] / "out.txt").read_text() == "seed 0"
+    assert stage.done == [0]
 
 
 @pytest.mark.parametrize("changes", [{"lr": 0.2}, {"stage": "train@y"}])
@@ -196,7 +224,8 @@ def test_taking_a_kept_folder_counts_as_using_it(stage: Stage) -> None:
     os.utime(first, (1, 1))
     os.utime(second, (2, 2))
     stage.run(0, lr=0.1)
-    stage.run(0, lr=0.3, gigabytes=12e-9)  # two files of 6 bytes
+    size = sum(file.stat().st_size for file in first.iterdir())
+    stage.run(0, lr=0.3, gigabytes=2 * size / 1e9)
     assert first.is_dir()
     assert not second.is_dir()
 

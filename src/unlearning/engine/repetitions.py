@@ -1,11 +1,14 @@
 """Repetitions: a stage does its work once per seed of `seeds:`, in one process, and keeps what each seed left.
 
 A killed stage loses at most the seed it was in, and a seed added to the list computes only itself. What is kept lies in
-the scratch folder under a name that holds a hash of all that the seed's work depends on, as resume states do.
+the scratch folder under a name that holds a hash of all that the seed's work depends on, as resume states do, with the
+hashes of its files: what was damaged is done again.
 """
 
+import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +20,11 @@ import torch
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
 from unlearning.errors import Stopped
-from unlearning.files import write_atomically
+from unlearning.files import sha256_of, write_atomically, write_json
 from unlearning.stopping import asked, why
 
 KEPT = SCRATCH / "kept"
+SUMS = "sha256.json"  # of the other files of a folder
 BOUND_GB = 4.0  # of all that is kept; what was used longest ago goes first
 
 
@@ -38,7 +42,7 @@ Work = Callable[[int, Path, ResumeState], None]  # seed, the folder its files go
 def repeat(
     stage: str, seeds: list[int], where: Launch, needs: Callable[[int], Needs], work: Work, bound_gb: float = BOUND_GB
 ) -> dict[int, Path]:
-    """Return {seed: folder with the files that `work` left in it}; a seed whose folder is kept is not done again.
+    """Return {seed: folder with the files that `work` left in it}; what is kept whole is not done again.
 
     All processes call `work`; only the main one may write into the folder. Afterwards the folders used longest ago are
     removed until the rest fits into `bound_gb`; those of this call stay. Raises Stopped between two seeds where this
@@ -50,25 +54,41 @@ def repeat(
     names = {seed: task_name(stage, seed, needs(seed)) for seed in seeds}
     folders = {seed: KEPT / name for seed, name in names.items()}
     for seed, name in names.items():
-        if _agree(where, folders[seed].is_dir()):
+        if _agree(where, is_whole(folders[seed])):
             if where.main:
                 folders[seed].touch()
                 print(f"{stage}: seed {seed} was finished before; its files are taken from {folders[seed]}")
             continue
         if asked():
             raise Stopped(asked(), why())
+        if where.main and folders[seed].is_dir():
+            print(f"warning: {stage}: {folders[seed]} is damaged; seed {seed} is done again", file=sys.stderr)
         unfinished, resume = KEPT / f".{name}", ResumeState(SCRATCH / name)
         if where.main:
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir(parents=True)
         work(seed, unfinished, resume)
         if where.main:
-            shutil.rmtree(folders[seed], ignore_errors=True)  # there, if another process did not find it
+            shutil.rmtree(folders[seed], ignore_errors=True)  # damaged, or another process did not find it
+            write_json(unfinished / SUMS, sums_of(unfinished))
             unfinished.rename(folders[seed])
             resume.clear()
     if where.main:
         bound(KEPT, bound_gb, set(folders.values()))
     return folders
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """Return {name: SHA-256} of the files in a folder, but for the one that holds this."""
+    return {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != SUMS}
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether a folder is there with just the files that were kept in it."""
+    try:
+        return bool(json.loads((folder / SUMS).read_bytes()) == sums_of(folder))
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def task_name(stage: str, seed: int, needed: Needs) -> str:
