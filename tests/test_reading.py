@@ -18,10 +18,12 @@ from tests.test_comparison import LAYERS, evidence_of, shared_of
 from unlearning.comparison.measured import read_earlier, read_evidence, read_shadow
 from unlearning.comparison.origins import chain_of, runs_of
 from unlearning.data.manifest import Manifest, save_manifest
+from unlearning.engine.curves import write_curves
 from unlearning.errors import InputError
 from unlearning.evaluation.shared import Shared, save_shared
 from unlearning.figures.chain import chain_section
 from unlearning.files import sha256_of, write_json
+from unlearning.page.curves import read_log
 from unlearning.read_back import SEAL, sealed
 from unlearning.records.cost import cost_record
 from unlearning.records.measured import measured_record
@@ -274,6 +276,19 @@ def test_the_report_ends_with_the_chain_of_each_row(measured: Manifest) -> None:
     assert "not recorded" not in rows[0]
     assert "not recorded" in rows[1]  # the run made another file than the one that was measured
     assert "Software: python " in section
+
+
+def test_a_damaged_log_of_a_training_is_told_or_taken(world: Manifest) -> None:  # noqa: ARG001
+    """It has no seal of its own: dvc.lock knows its hash, and `dvc repro` makes a changed one again."""
+    path = Path("plots/curves/ec.csv")
+    write_curves(path, {seed: [{"epoch": one, "loss": 1 / one} for one in (1, 2)] for seed in (0, 1)})
+    assert read_log(path)["1"]["loss"] == [1.0, 0.5]
+    assert_noticed(path, lambda: read_log(path), BYTES, lambda *_: True)
+    path.write_text("seed,epoch,loss\n0,1,nan\n")
+    with pytest.raises(
+        InputError, match=r"^plots/curves/ec\.csv is not the log of a training .*; run `dvc repro --force "
+    ):
+        read_log(path)
 
 
 def test_a_seal_does_not_depend_on_order_or_white_space(measured: Manifest) -> None:

@@ -2,13 +2,16 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from unlearning.figures.table import by_samples
 from unlearning.over_seeds import Summary
 from unlearning.params import ANOTHER
+from unlearning.read_back import LARGEST, require_file
+from unlearning.records.chain import making
 
 LOGS = Path("plots/curves")
 Line = list[float | None]
@@ -96,15 +99,30 @@ def logs(names: Iterable[str]) -> dict[str, dict[str, dict[str, Line]]]:
 
 
 def read_log(path: Path) -> dict[str, dict[str, Line]]:
-    """Return {seed: {column: values}} of one log; an empty field is None."""
+    """Return {seed: {column: values}} of one log; an empty field is None. Raises InputError for what is no log."""
+    origin = replace(making(path.stem), what="the log of a training")
+    require_file(path, origin, LARGEST)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return _columns(csv.DictReader(file, strict=True))
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        origin.refuse(path, f"{type(error).__name__}: {ascii(error)}")
+
+
+def _columns(rows: Iterable[dict[str, str]]) -> dict[str, dict[str, Line]]:
     found: dict[str, dict[str, Line]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            own = found.setdefault(row["seed"], {})
-            for key, text in row.items():
-                if key != "seed":
-                    own.setdefault(key, []).append(rounded(float(text)) if text else None)
+    for row in rows:
+        own = found.setdefault(row["seed"], {})
+        for key, text in row.items():
+            if key != "seed":
+                own.setdefault(key, []).append(rounded(_finite(text)) if text else None)
     return found
+
+
+def _finite(text: str) -> float:
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is not finite")
+    return number
 
 
 def rounded(value: float | None) -> float | None:
