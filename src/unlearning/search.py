@@ -6,15 +6,13 @@ ranges (block `search` of params.yaml) for its learning rate and epochs, and its
 then steps from the best so far, then what a sampler makes of those (search_space.py). Run s of a setting starts from
 the checkpoint of seed s. Settings are judged by `search.criterion` (selection.py); where several are within the noise
 of the seeds, the cheapest is taken. Trials lie in an SQLite file per method, so an interrupted search goes on where it
-was, and several can run at once.
+was, and several can run at once (trials.py).
 """
 
 import copy
 import csv
-import re
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,23 +21,21 @@ from typing import Any
 
 import optuna
 import torch
-from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import SQLAlchemyError
 from torch import nn
 
 from unlearning.data.manifest import Manifest, load_manifest
 from unlearning.engine.launch import Launch, launch
 from unlearning.engine.resume import ResumeState, identity_key
 from unlearning.engine.run import Run
-from unlearning.errors import Diverged, InputError, brief
-from unlearning.files import DiskFull, no_room, write_atomically
+from unlearning.errors import Diverged, InputError
+from unlearning.files import write_atomically
 from unlearning.inputs import Fingerprint, outside_of, prints_before, prints_now
 from unlearning.methods import method_config, method_program
 from unlearning.models.checkpoint import Checkpoint, checkpoint_path, load_checkpoint
 from unlearning.other_results import refuse_another_split
 from unlearning.params import CONTROLS, Params, Recipe
 from unlearning.params_file import load_params
-from unlearning.search_space import Ranges, Values, in_use, ranges, star, suggest
+from unlearning.search_space import Ranges, Values, in_use, ranges, suggest
 from unlearning.seeds import derive_seed
 from unlearning.selection import (
     COUNT_IDI,
@@ -52,12 +48,10 @@ from unlearning.selection import (
     average,
     cheapest_of_the_best,
 )
+from unlearning.trials import DIVERGED, best_first, database_of, enqueue_next, finished, open_study, trials_kept_in
 
-DATABASES = Path(".scratch/search")
 EVERY = "all"
 RESULTS = Path("metrics/search")
-NO_ROOM_IN = re.compile("database or disk is full|disk I/O error")  # as SQLite says it
-DIVERGED = -10_000.0  # score of a run whose loss stopped being finite: below every other
 
 
 @dataclass(frozen=True)
@@ -95,18 +89,15 @@ def search_all(names: list[str]) -> Iterator[str]:
         raise InputError("the validation split holds no forget image; set data.validation_fraction above 0")
     refuse_another_split()
     for name, config in configs.items():
-        yield search(name, config, params, manifest.holding_back("validation"))
+        with trials_kept_in(database_of(name)):
+            chosen = search(name, config, params, manifest.holding_back("validation"))
+        yield chosen
 
 
 def search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
     """Run the trials that are missing; returns the chosen values as lines for params.yaml."""
-    with trials_kept_in(database_of(name)):
-        return _search(name, config, params, manifest)
-
-
-def _search(name: str, config: Recipe, params: Params, manifest: Manifest) -> str:
     space, bounds = params.search, ranges(name, config, params.search)
-    study = open_study(name, params, config, bounds)
+    study = open_study(name, key_of(name, params, config, bounds))
     repetitions = [
         repetition_of(name, seed, precision, params, manifest)
         for seed in seeds_tried(params)
@@ -159,30 +150,8 @@ def counts_idi(params: Params) -> bool:
     return params.search.criterion in COUNT_IDI and uses_retrained(params)
 
 
-def database_of(name: str) -> Path:
-    """Return where the trials of a method are kept."""
-    return DATABASES / f"{name}.db"
-
-
-@contextmanager
-def trials_kept_in(database: Path) -> Iterator[None]:
-    """Say in one line what is wrong with the database of trials: DiskFull without room, else InputError."""
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError) as error:
-        said = str(error.__cause__ or error).splitlines()[0]
-        if NO_ROOM_IN.search(said):
-            raise DiskFull(no_room(database, 0)) from None
-        raise InputError(
-            f"{database}: the trials of the search cannot be kept there ({brief(said, 200)}); remove the file, and the "
-            "search begins anew"
-        ) from None
-
-
-def open_study(name: str, params: Params, config: Recipe, bounds: Ranges) -> optuna.Study:
-    """Return the study of exactly this method, settings, starts and code, with the trials it already has."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    DATABASES.mkdir(parents=True, exist_ok=True)
+def key_of(name: str, params: Params, config: Recipe, bounds: Ranges) -> str:
+    """Return a hash of exactly this method, settings, starts and code: trials of another are none of this search."""
     seeds = seeds_tried(params)
     goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
     shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
@@ -191,33 +160,7 @@ def open_study(name: str, params: Params, config: Recipe, bounds: Ranges) -> opt
     settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=set(bounds))
     models = [params.methods[name].start, *(["retrained"] if uses_retrained(params) else [])]
     checkpoints = [checkpoint_path(model, seed) for model in models for seed in seeds]
-    key = identity_key(settings, [*checkpoints, Path("data/forget.json")])
-    storage = optuna.storages.RDBStorage(f"sqlite:///{database_of(name)}")
-    study = optuna.create_study(storage=storage, study_name=f"{name}-{key}", direction="maximize", load_if_exists=True)
-    study.sampler = optuna.samplers.TPESampler(seed=derive_seed(name, len(study.trials)) % 2**32)
-    return study
-
-
-def enqueue_next(study: optuna.Study, first: Values, bounds: Ranges) -> None:
-    """Let the next trial be a step beside the best setting so far that was not tried, if there is one; `first` first.
-
-    A step that helps is followed at once by the next in its direction, so that a handful of trials gets somewhere even
-    from values in use that are far off.
-    """
-    there = [trial for trial in study.trials if trial.state != optuna.trial.TrialState.FAIL]  # such as by Ctrl-C
-    known = [
-        trial.user_attrs.get("values") or trial.params or trial.system_attrs.get("fixed_params") for trial in there
-    ]
-    best = max(finished(study), key=score_of, default=None)
-    centre = best.user_attrs["values"] if best else first
-    untried = next((setting for setting in star(centre, bounds) if setting not in known), None)
-    if untried is not None and not study.get_trials(states=[optuna.trial.TrialState.WAITING]):
-        study.enqueue_trial(untried)
-
-
-def score_of(trial: optuna.trial.FrozenTrial) -> float:
-    """Return the score of a finished trial, the lowest where it has none."""
-    return DIVERGED if trial.value is None else trial.value
+    return identity_key(settings, [*checkpoints, Path("data/forget.json")])
 
 
 def outside_prints(name: str, config: Recipe, params: Params) -> list[Fingerprint]:
@@ -266,17 +209,6 @@ def run_once(name: str, repetition: Repetition, config: Recipe) -> tuple[Reached
         )  # fmt: skip
         run.drive(method_program(name)(run, config))
     return repetition.judge.reached(run.model), run.progress.samples
-
-
-def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that came to an end."""
-    return study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
-
-
-def best_first(study: optuna.Study) -> float:
-    """Return the first run's score of the best setting so far."""
-    best = max(finished(study), key=score_of, default=None)
-    return best.user_attrs["scores"][0] if best else float("-inf")
 
 
 def write_results(name: str, study: optuna.Study) -> str:
