@@ -4,6 +4,7 @@ Each measure runs in a process of its own, on random features, and tells its lar
 themselves are in it: twice 50,000 x 2048 in float32 are 0.8 GB, torch 0.3 GB.
 """
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -58,14 +59,19 @@ def measured(name: str, images: int, width: int) -> str:
 
 
 def main() -> None:
-    images, width = (int(given) for given in (*sys.argv[1:3], *("50000", "2048")[len(sys.argv) - 1 :]))
-    if len(sys.argv) > 3:
-        print(measured(sys.argv[3], images, width))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=int, nargs="?", default=50_000)
+    parser.add_argument("width", type=int, nargs="?", default=2048)
+    parser.add_argument("--measure", choices=MEASURES, help="this one alone, in this process")
+    given = parser.parse_args()
+    if given.measure:
+        print(measured(given.measure, given.images, given.width))
         return
-    print(f"| {images:,} x {width}, {torch.get_num_threads()} threads | seconds | peak memory, GB |")
+    print(f"| {given.images:,} x {given.width}, {torch.get_num_threads()} threads | seconds | peak memory, GB |")
     print("| :--- | ---: | ---: |", flush=True)
     for name in MEASURES:
-        subprocess.run([sys.executable, __file__, str(images), str(width), name], check=True)
+        command = [sys.executable, __file__, str(given.images), str(given.width), "--measure", name]
+        subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from collections import Counter
 from enum import Enum
 from pathlib import Path
 
+from unlearning.figures.readme import between
+
 CHAOS = float(os.environ.get("CHAOS", "0"))
 TALLY = os.environ.get("CHAOS_TALLY")  # a file for the tries, a line each
-BEGIN, END = "<!-- tried -->", "<!-- end of tried -->"
-
-
-_counts: "Counter[tuple[str, Ended]]" = Counter()
+BEGIN, END = "<!-- tried -->\n", "<!-- end of tried -->\n"
 
 
 class Ended(Enum):
@@ -25,6 +24,9 @@ class Ended(Enum):
     SAME = "right all the same"
     TOLD = "told in one line"
     ELSE = "anything else"
+
+
+_counts: Counter[tuple[str, Ended]] = Counter()
 
 
 def tries(few: int, many: int) -> int:
@@ -67,11 +69,8 @@ def table(found: dict[str, Counter[Ended]]) -> str:
 
 def put_into(document: Path, text: str) -> None:
     """Replace what stands between the marks of a document."""
-    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    if not after:
-        raise SystemExit(f"{document}: {BEGIN} ... {END} not found")
-    document.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    filled = between(document.read_text(encoding="utf-8"), BEGIN, END, f"{text}\n", document)
+    document.write_text(filled, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 import copy
 import importlib
+import resource
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -106,6 +108,17 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Serve commands that start with torch loaded; return their folder."""
     with warm_commands(tmp_path_factory.mktemp("warm")) as commands:
         yield commands
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ SMALL: dict[str, Any] = {
     "retain_only": {"steps": 2},
     "idi": {"floor": 0.000001},
 }
+LIMIT = 120  # seconds to wait for what takes a few on an idle machine
 METHODS = ["rl", "cu", "ec", "head_distill"]  # of all that there are: tests/methods runs each of them
 
 
@@ -34,6 +36,14 @@ def heed_signals() -> None:
     """To run in a child before its program: who runs the tests in the background has made it deaf to some."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def wait_for(found: Callable[[], object]) -> None:
+    """Wait until a function finds something."""
+    deadline = time.monotonic() + LIMIT
+    while not found():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Clone:

@@ -17,7 +17,7 @@ import yaml
 
 from tests.chaos import Ended, counted, put_into, table, tried, tries
 from tests.pipeline import Clone
-from unlearning.files import leftovers, sha256_of
+from unlearning.files import TEMPORARY, leftovers, sha256_of
 
 pytestmark = [pytest.mark.chaos, pytest.mark.pipeline]
 KILLING = str(Path(__file__).parent / "killing.py")
@@ -75,7 +75,7 @@ def victim(clone: Clone, request: pytest.FixtureRequest) -> Victim:
 def assert_goes_on(victim: Victim, before: dict[str, str]) -> None:
     """Look at what a kill has left, run the stage to its end and look again."""
     left = victim.outputs()
-    kept = {name: digest for name, digest in left.items() if not is_temporary(name)}
+    kept = {name: digest for name, digest in left.items() if not TEMPORARY.fullmatch(Path(name).name)}
     assert kept == {name: before[name] for name in kept}, "half of a file, or another one"
     done = victim.clone.run("python", *victim.command)
     assert done.returncode == 0, done.stdout
@@ -83,10 +83,6 @@ def assert_goes_on(victim: Victim, before: dict[str, str]) -> None:
     assert victim.outputs() == before
     folders = ("models", "metrics", "plots", "data")
     assert [path for name in folders for path in leftovers(victim.clone.folder / name)] == []
-
-
-def is_temporary(name: str) -> bool:
-    return Path(name).name.startswith(".") and name.endswith(".tmp")
 
 
 def test_a_stage_killed_in_the_middle_of_a_write_ends_the_same(victim: Victim) -> None:

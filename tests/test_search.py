@@ -3,7 +3,6 @@
 import csv
 import math
 import random
-import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
-from tests.conftest import SHAPE, values_of_params
+from tests.conftest import SHAPE, files_of_at_most, values_of_params
 from unlearning import search
 from unlearning.data.manifest import Manifest
 from unlearning.errors import Diverged, InputError
@@ -236,13 +235,9 @@ def test_damaged_trials_are_one_line(run_search: Search) -> None:
 
 def test_trials_that_find_no_room_are_one_line(run_search: Search) -> None:
     run_search()
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
-    try:
-        with pytest.raises(DiskFull, match=r"^\.scratch/search/rl\.db cannot be written: it needs more, "):
-            run_search(trials=3)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    full = pytest.raises(DiskFull, match=r"^\.scratch/search/rl\.db cannot be written: it needs more, ")
+    with files_of_at_most(ROOM), full:
+        run_search(trials=3)
     assert len(run_search(trials=3)) == 3
 
 

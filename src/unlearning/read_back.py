@@ -7,6 +7,7 @@ one. The seal is a hash, no signature: it notices a number that was edited, not 
 
 import hashlib
 import json
+import math
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,7 @@ def read_text_as_json(text: str, path: Path, origin: Origin) -> Any:
             text,
             object_pairs_hook=_each_key_once,
             parse_int=_short,
-            parse_float=_finite,
+            parse_float=finite,
             parse_constant=_no_constant,
         )
     except ValueError as error:
@@ -183,9 +184,10 @@ def _short(digits: str) -> int:
     return int(digits)
 
 
-def _finite(digits: str) -> float:
+def finite(digits: str) -> float:
+    """Return the number of a text; raises ValueError for one that is not finite, or none."""
     number = float(digits)
-    if number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise ValueError(f"the number {digits[:SHOWN]} is not finite")
     return number
 

@@ -3,7 +3,6 @@
 import os
 import random
 import re
-import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tests.chaos import Ended, tried, tries
-from tests.conftest import RECIPE, SHAPE, weights_of
+from tests.conftest import RECIPE, SHAPE, files_of_at_most, weights_of
 from unlearning.data.batches import save_pixels
 from unlearning.data.manifest import Manifest
 from unlearning.engine.resume import ResumeState
@@ -65,10 +64,8 @@ WRITERS: dict[str, Callable[[Path, Manifest], object]] = {
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """Let no file grow beyond ROOM while the test lasts."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with files_of_at_most(ROOM):
+        yield
 
 
 @pytest.fixture

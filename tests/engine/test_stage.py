@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline import ROOT, heed_signals
+from tests.pipeline import ROOT, heed_signals, wait_for
 from unlearning.processes import DVC_STAGE, Process
 from unlearning.stage import Stage, at, chosen, entry_of
 
@@ -45,7 +45,6 @@ stages:
     outs:
       - models/toy.json
 """
-LIMIT = 120  # seconds to wait for what takes one on an idle machine
 
 
 @pytest.fixture
@@ -94,13 +93,6 @@ def start(project: Path) -> Iterator[Callable[..., subprocess.Popen]]:  # noqa: 
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-
-
-def wait_for(found: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def at_work(count: int = 1) -> list[Process]:

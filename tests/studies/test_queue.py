@@ -1,20 +1,18 @@
 import os
-import signal
-import subprocess
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.pipeline import wait_for
 from unlearning.errors import InputError
 from unlearning.params import Params
 from unlearning.params_file import load_params
 from unlearning.studies.queue import dvc, git, give_up_lost, plan, queued, refuse_relative, with_status
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 120  # seconds to wait for what takes a few on an idle machine
 
 
 @pytest.fixture
@@ -60,7 +58,7 @@ def test_the_names_of_a_status_are_read() -> None:
 
 
 @pytest.fixture
-def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Go to a repository whose queue holds one experiment, of a stage that never ends by itself."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
@@ -76,6 +74,8 @@ def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git("add", "--all")
     git("commit", "--quiet", "--message", "state")
     dvc("exp", "run", "--queue", "--name", "endless", "--set-param", "lr=2")
+    yield
+    kill_all(tmp_path)
 
 
 @pytest.mark.pipeline
@@ -83,35 +83,20 @@ def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_experiment_whose_worker_was_killed_is_given_up_and_no_other(tmp_path: Path) -> None:
     assert (queued(), give_up_lost()) == ({"endless"}, set())
     dvc("queue", "start", quiet=False)  # the worker inherits what would catch its output
-    wait_for(lambda: sleeping(tmp_path))
+    wait_for(lambda: any(one.info["cmdline"] == ["sleep", "1000"] for one in at_work(tmp_path)))
     assert give_up_lost() == set()
-    for process in [*at_work(tmp_path), *sleeping(tmp_path)]:
-        os.kill(process, signal.SIGKILL)
+    kill_all(tmp_path)
     assert (give_up_lost(), queued()) == ({"endless"}, set())
 
 
-def at_work(folder: Path) -> list[int]:
-    """Return the processes of DVC that run this repository's queue."""
-    found = [process for process in psutil.process_iter(["cwd", "cmdline"]) if process.pid != os.getpid()]
-    return [
-        one.pid
-        for one in found
-        if (one.info["cwd"] or "").startswith(str(folder)) and "dvc" in " ".join(one.info["cmdline"] or [])
-    ]
-
-
-def sleeping(folder: Path) -> list[int]:
-    """Return the process of its stage."""
+def at_work(folder: Path) -> list[psutil.Process]:
+    """Return the processes of DVC's queue and its stage that run in a repository."""
     found = psutil.process_iter(["cwd", "cmdline"])
-    return [
-        one.pid
-        for one in found
-        if (one.info["cwd"] or "").startswith(str(folder)) and one.info["cmdline"] == ["sleep", "1000"]
-    ]
+    return [one for one in found if one.pid != os.getpid() and (one.info["cwd"] or "").startswith(str(folder))]
 
 
-def wait_for(found: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not found():
-        assert time.monotonic() < deadline, subprocess.run(["dvc", "queue", "status"], capture_output=True).stdout
-        time.sleep(0.2)
+def kill_all(folder: Path) -> None:
+    """Kill them, as a machine does that goes down."""
+    for process in at_work(folder):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()

@@ -5,7 +5,6 @@ the scratch folder under a name that holds a hash of all that the seed's work de
 hashes of its files: what was damaged is done again.
 """
 
-import json
 import re
 import shutil
 import sys
@@ -19,8 +18,9 @@ import torch
 
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import SCRATCH, ResumeState, identity_key
-from unlearning.errors import Stopped
+from unlearning.errors import InputError, Stopped
 from unlearning.files import sha256_of, write_atomically, write_json
+from unlearning.read_back import Origin, read_json
 from unlearning.stopping import asked, why
 
 KEPT = SCRATCH / "kept"
@@ -86,8 +86,8 @@ def sums_of(folder: Path) -> dict[str, str]:
 def is_whole(folder: Path) -> bool:
     """Return whether a folder is there with just the files that were kept in it."""
     try:
-        return bool(json.loads((folder / SUMS).read_bytes()) == sums_of(folder))
-    except (OSError, ValueError, RecursionError):
+        return bool(read_json(folder / SUMS, Origin("the hashes of what is kept", None)) == sums_of(folder))
+    except (InputError, OSError):
         return False
 
 

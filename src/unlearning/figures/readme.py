@@ -52,10 +52,17 @@ def _read(path: Path) -> dict[str, Any]:
 def fill(text: str, mark: str, table: str) -> str:
     """Return the text with the table between its two marks; raises InputError when they are missing."""
     begin_mark, end_mark = f"<!-- {mark}: python -m unlearning.figures.readme -->\n", f"<!-- /{mark} -->\n"
+    return between(text, begin_mark, end_mark, table, README)
+
+
+def between(text: str, begin_mark: str, end_mark: str, table: str, document: Path) -> str:
+    """Return the text of a document with the table between two marks; raises InputError when they are missing."""
     before, begin, rest = text.partition(begin_mark)
     _, end, after = rest.partition(end_mark)
     if not begin or not end:
-        raise InputError(f"{README}: the marks {begin_mark.strip()} and {end_mark.strip()} are missing; put them back")
+        raise InputError(
+            f"{document}: the marks {begin_mark.strip()} and {end_mark.strip()} are missing; put them back"
+        )
     return before + begin + table + end + after
 
 

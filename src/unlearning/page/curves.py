@@ -3,14 +3,13 @@
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from unlearning.figures.table import by_samples
 from unlearning.over_seeds import Summary
 from unlearning.params import ANOTHER
-from unlearning.read_back import LARGEST, require_file
+from unlearning.read_back import LARGEST, finite, require_file
 from unlearning.records.chain import making
 
 LOGS = Path("plots/curves")
@@ -115,14 +114,8 @@ def _columns(rows: Iterable[dict[str, str]]) -> dict[str, dict[str, Line]]:
         own = found.setdefault(row["seed"], {})
         for key, text in row.items():
             if key != "seed":
-                own.setdefault(key, []).append(rounded(_finite(text)) if text else None)
+                own.setdefault(key, []).append(rounded(finite(text)) if text else None)
     return found
-
-
-def _finite(text: str) -> float:
-    if not isfinite(number := float(text)):
-        raise ValueError(f"{text} is not finite")
-    return number
 
 
 def rounded(value: float | None) -> float | None:
