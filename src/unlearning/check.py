@@ -200,7 +200,7 @@ def _refuse_ids_above(forget: Forget, count: int) -> None:
 
 def _warn_of_lost_photos(read: Read, source: Source) -> None:
     size = read.params.data.image_size
-    for path in (source.train.paths or [])[:1]:
+    for path in source.train.files[:1]:
         try:
             side = min(size_of(path, Rules(max_pixels=read.params.data.max_pixels)))
         except BadImage:

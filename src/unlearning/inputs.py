@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearning.data.file_stamps import By, stamps_of
+from unlearning.data.below import Below
+from unlearning.data.file_stamps import By, looks_of
 from unlearning.data.text_lists import refuse_no_list
 from unlearning.errors import InputError
 from unlearning.files import sha256_of
@@ -178,13 +179,12 @@ def folder_print(folder: Path, by: By) -> Fingerprint:
 
     times: of names, sizes and times of change; content: of names and contents. Raises OSError for what cannot be read.
     """
-    files = list(visible(os.fsencode(folder)))
-    stamps = stamps_of([Path(os.fsdecode(path)) for _, path, _ in files], by)
-    digest = hashlib.sha256()
-    for (name, _, _), stamp in zip(files, stamps, strict=True):
+    names = list(visible(os.fsencode(folder)))
+    digest, size = hashlib.sha256(), 0
+    for name, (own, stamp) in zip(names, looks_of(Below(folder, names), by), strict=True):
         digest.update(b"%b\0%b" % (name, stamp))
-    size = sum(stat.st_size for _, _, stat in files)
-    return {"files": len(files), "bytes": size, "by": by, "sha256": digest.hexdigest()}
+        size += own
+    return {"files": len(names), "bytes": size, "by": by, "sha256": digest.hexdigest()}
 
 
 def file_print(path: Path, by: By) -> Fingerprint:
@@ -195,10 +195,8 @@ def file_print(path: Path, by: By) -> Fingerprint:
     return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
-def visible(
-    folder: bytes, inside: bytes = b"", above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[bytes, bytes, os.stat_result]]:
-    """Yield (name below the folder, path, stat) of each file, sorted within a folder; nothing that begins with a dot.
+def visible(folder: bytes, inside: bytes = b"", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[bytes]:
+    """Yield the name below the folder of each file, sorted within a folder; nothing that begins with a dot.
 
     Links are followed, also those that the readers of image folders do not follow, but not into a folder `above`.
     """
@@ -212,4 +210,4 @@ def visible(
         if entry.is_dir():
             yield from visible(entry.path, name + b"/", above | {(own.st_dev, own.st_ino)})
         elif entry.is_file():
-            yield name, entry.path, entry.stat()
+            yield name

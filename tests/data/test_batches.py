@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,40 @@ def test_streamed_crops_do_not_depend_on_the_workers(streaming: Manifest, make_a
     augment, plans = make_augment(**STRONG), some_plans(1, 2, 3)
     alone, with_workers = (images_of(read(streaming, plans, augment, workers=workers)) for workers in (0, 2))
     assert torch.equal(alone, with_workers)
+
+
+def test_workers_stay_from_one_pass_to_the_next(streaming: Manifest, make_augment: MakeAugment) -> None:
+    split = ImageSplit(streaming, "train", CPU, workers=2)
+    before = {process.pid for process in active_children()}
+    images, workers = [], []
+    for augment in (make_augment(**STRONG), None, make_augment(**STRONG)):
+        images.append(images_of(list(split.batches(some_plans(1, 2), augment))))
+        workers.append({process.pid for process in active_children()} - before)
+    assert torch.equal(images[0], images[2])
+    assert torch.equal(images[1], images_of(read(streaming, some_plans(1, 2))))
+    assert len(workers[0]) == 2
+    assert workers[0] == workers[1] == workers[2]
+
+
+def test_two_passes_at_once_do_not_mix(streaming: Manifest, make_augment: MakeAugment) -> None:
+    split, augment = ImageSplit(streaming, "train", CPU, workers=1), make_augment(**STRONG)
+    pairs = list(zip(split.batches(some_plans(1, 2, 3), augment), split.batches(some_plans(4, 5, 6)), strict=True))
+    assert torch.equal(images_of([one for one, _ in pairs]), images_of(read(streaming, some_plans(1, 2, 3), augment)))
+    assert torch.equal(images_of([other for _, other in pairs]), images_of(read(streaming, some_plans(4, 5, 6))))
+
+
+def test_a_pass_that_was_left_does_not_show_in_the_next(streaming: Manifest) -> None:
+    split = ImageSplit(streaming, "train", CPU, workers=2)
+    next(split.batches(some_plans(1, 2, 3)))
+    assert torch.equal(images_of(list(split.batches(some_plans(4, 5)))), images_of(read(streaming, some_plans(4, 5))))
+
+
+def test_workers_take_no_draw_from_the_generator_of_dropout(streaming: Manifest) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    read(streaming, some_plans(1, 2), workers=1)
+    assert torch.equal(torch.rand(4), expected)
 
 
 def test_a_streamed_crop_depends_on_the_plans_seed_and_not_on_its_neighbours(

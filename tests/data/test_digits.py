@@ -16,7 +16,7 @@ def source(make_data: Callable[..., Data]) -> Source:
 def test_there_are_1797_grey_digits_of_eight_by_eight_pixels(source: Source) -> None:
     assert source.train.pixels.shape == (1797, 1, 8, 8)
     assert source.train.pixels.dtype == torch.uint8
-    assert source.train.paths is None
+    assert source.train.root is None
     assert source.test is None
 
 

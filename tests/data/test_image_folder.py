@@ -153,8 +153,8 @@ def test_ids_are_paths_below_the_root(root: Path, image_tree: ImageTree, load: C
     image_tree(root / "test", cat=1, dog=1)
     source = load()
     for samples in (source.train, source.test):
-        assert samples.paths == [root / name for name in samples.ids]
-        assert all(path.is_file() for path in samples.paths)
+        assert list(samples.files) == [root / name for name in samples.ids]
+        assert all(path.is_file() for path in samples.files)
     assert not set(source.train.ids) & set(source.test.ids)
 
 
@@ -331,6 +331,6 @@ def test_a_class_too_small_to_split_is_named(
 def test_listing_decodes_nothing(root: Path, image_tree: ImageTree, load: Callable[[], Source]) -> None:
     image_tree(root, cat=1, dog=1)
     (root / "cat" / "00.png").write_bytes(b"no image")
-    paths = load().train.paths
+    paths = load().train.files
     with pytest.raises(InputError, match="cannot read the image"):
         read_all(paths, 8)

@@ -30,7 +30,7 @@ PER_CLASS, NAMES = 10, ["ant", "bee", "cat", "dog"]
 def source() -> Source:
     labels = np.repeat(np.arange(len(NAMES)), PER_CLASS)
     pixels = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 4, 4).contiguous()
-    return Source(NAMES, Samples([f"image {n}" for n in range(len(labels))], labels, pixels, None), test=None)
+    return Source(NAMES, Samples([f"image {n}" for n in range(len(labels))], labels, pixels), test=None)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def source_of(**counts: int) -> Source:
     pixels = torch.randint(0, 256, (len(labels), 1, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     pixels[:, 0, 0, 0] = torch.arange(len(labels))
     pixels[:, 0, 0, 1] = torch.from_numpy(labels)
-    return Source(list(counts), Samples([f"id{i}" for i in range(len(labels))], labels, pixels, None), None)
+    return Source(list(counts), Samples([f"id{i}" for i in range(len(labels))], labels, pixels), None)
 
 
 @pytest.fixture

@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from unlearning.data.augment import ASPECT, apply, draw
-from unlearning.data.images import evaluation_view, fit
+from unlearning.data.augment import apply, draw
+from unlearning.data.crop import Crop
+from unlearning.data.images import evaluation_view, fit, reduction_for
 from unlearning.data.manifest import Manifest, pixel_file
+from unlearning.data.picture import Reduction
 from unlearning.data.reading import AnotherFile, BadImage, known_of, read_image, rules_of
 from unlearning.data.stamps import load_stamps
 from unlearning.data.written import MANIFEST
@@ -100,8 +102,8 @@ class ImageSplit:
 
 def read_files(manifest: Manifest, split: str, positions: list[int]) -> list[Tensor]:
     """Return some images of a streamed split as uint8 (C, size, size), each read once; raises InputError like it."""
-    files = _Files(Streaming(manifest, split, workers=0, rank=0, world=1), [], 1.0)
-    return [files[position, 0] for position in positions]
+    files = Files(manifest, split)
+    return [files[Asked(position, seed=0, min_area=1.0)] for position in positions]
 
 
 def save_pixels(split: str, pixels: Tensor) -> None:
@@ -151,53 +153,88 @@ class Resident:
 
 
 class Streaming:
-    """Images decoded from files by worker processes, already cropped to the model's size."""
+    """Images decoded from files by worker processes, already cropped to the model's size.
+
+    The processes live as long as this does: an epoch finds them started, and with their modules loaded.
+    """
 
     crops = True
 
     def __init__(self, manifest: Manifest, split: str, workers: int, rank: int, world: int) -> None:
-        self.root, self.ids, self.size = Path(manifest.root or ""), manifest.splits[split].ids, manifest.image_size
-        self.resize, self.grey, self.rules = manifest.eval_resize, manifest.channels == 1, rules_of(manifest)
-        self.stamps, self.told_by = load_stamps(manifest, split), manifest.told_by
-        self.workers, self.rank, self.world = workers, rank, world
+        self.files, self.workers, self.rank, self.world = Files(manifest, split), workers, rank, world
+        self._free: list[Loader] = []
 
     def read(self, plans: Iterable[Plan], augment: Augment | None) -> Iterator[Tensor]:
-        batches = [
-            [(int(position), derive_seed(plan.seed, row)) for row, position in _rows(plan, self.rank, self.world)]
-            for plan in plans
-        ]
-        min_area = augment.min_area if augment else 1.0
-        resize = [] if augment else self.resize
-        dataset = _Files(self, resize, min_area)
-        loader: DataLoader[Tensor] = DataLoader(
-            dataset,
-            batch_sampler=batches,
-            num_workers=self.workers,
+        min_area = augment.min_area if augment else None
+        asked = (_asked(plan, self.rank, self.world, min_area) for plan in plans)
+        loader = self._free.pop() if self._free else Loader(self.files, self.workers)  # passes can overlap
+        yield from loader.batches(asked)
+        self._free.append(loader)
+
+
+class Asked(NamedTuple):
+    """One image to be read, and for what."""
+
+    position: int
+    seed: int  # of the crop: of one sample in one epoch
+    min_area: float | None  # share of the image that a training crop shows at least; None for evaluation
+
+
+class Pass:
+    """The batches that a loader is asked for next; made as they are due, for a million images take their room."""
+
+    asked: Iterator[list[Asked]] = iter([])
+
+    def __iter__(self) -> Iterator[list[Asked]]:
+        return self.asked
+
+
+class Loader:
+    """A DataLoader whose workers stay for one pass after the other."""
+
+    def __init__(self, files: "Files", workers: int) -> None:
+        self._pass = Pass()
+        self._loader: DataLoader[Tensor] = DataLoader(
+            files,
+            batch_sampler=self._pass,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if self.workers else None,
+            prefetch_factor=4 if workers else None,
+            generator=torch.Generator(),  # its own: torch's would be one draw further after an interrupted run
         )
+
+    def batches(self, asked: Iterator[list[Asked]]) -> Iterator[Tensor]:
+        """Yield the images of each batch, uint8 (b, C, size, size); raises InputError that names an unreadable one."""
+        self._pass.asked = asked
         try:
-            yield from loader
+            yield from self._loader
         except InputError as error:  # from a worker process it comes wrapped in the text of its traceback
             raise InputError(str(error).rpartition("InputError: ")[2].strip()) from None
 
 
-class _Files(Dataset[Tensor]):
-    """Keys are (position, seed); the seed makes the crop of one sample in one epoch."""
+class Files(Dataset[Tensor]):
+    """The images of a streamed split, each read anew when it is asked for."""
 
-    def __init__(self, of: Streaming, resize: list[int], min_area: float) -> None:
-        self.root, self.ids, self.size, self.grey, self.rules = of.root, of.ids, of.size, of.grey, of.rules
-        self.stamps, self.told_by, self.resize, self.min_area = of.stamps, of.told_by, resize, min_area
-        from torchvision.transforms import v2  # here: it takes as long to import as torch, and only files need it
+    def __init__(self, manifest: Manifest, split: str) -> None:
+        self.root, self.ids, self.size = Path(manifest.root or ""), manifest.splits[split].ids, manifest.image_size
+        self.resize, self.grey, self.rules = manifest.eval_resize, manifest.channels == 1, rules_of(manifest)
+        self.stamps, self.told_by = load_stamps(manifest, split), manifest.told_by
 
-        self.crop = v2.RandomResizedCrop(of.size, scale=(min_area, 1.0), ratio=ASPECT, antialias=True)
-        self.to_grey = v2.Grayscale()
+    def __getitem__(self, asked: Asked) -> Tensor:
+        if asked.min_area is None:
+            return evaluation_view(
+                self._read(asked.position, reduction_for(self.size, self.resize)), self.size, self.resize
+            )
+        if asked.min_area == 1:
+            return fit(self._read(asked.position, reduction_for(self.size, [])), self.size)
+        crop = Crop(asked.seed, asked.min_area, self.size)
+        return crop.of(self._read(asked.position, crop.reduction))
 
-    def __getitem__(self, key: tuple[int, int]) -> Tensor:
-        position, seed = key
+    def _read(self, position: int, reduction: Reduction) -> Tensor:
         path = self.root / self.ids[position]
         try:
-            image = read_image(path, self.rules, known_of(self.stamps, self.told_by, position))
+            image = read_image(path, self.rules, known_of(self.stamps, self.told_by, position), reduction)
         except AnotherFile as error:
             raise InputError(
                 f"the image {path} is not the one that the split was made of ({error}); put that back, or run "
@@ -205,19 +242,22 @@ class _Files(Dataset[Tensor]):
             ) from None
         except BadImage as error:
             raise InputError(f"cannot read the image {path} ({error}); repair it and run again") from None
-        if self.grey:  # surrogate images in colour for a model of grey ones
-            image = self.to_grey(image)
-        if self.min_area == 1:
-            return evaluation_view(image, self.size, self.resize)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            cropped: Tensor = self.crop(image)
-        return cropped
+        if not self.grey:
+            return image
+        from torchvision.transforms.v2 import functional as transforms  # here: it takes as long to import as torch
+
+        grey: Tensor = transforms.rgb_to_grayscale(image)  # surrogate images in colour for a model of grey ones
+        return grey
 
 
-def _rows(plan: Plan, rank: int, world: int) -> list[tuple[int, Tensor]]:
+def _asked(plan: Plan, rank: int, world: int, min_area: float | None) -> list[Asked]:
+    """Return what a process reads of a plan."""
     rows = plan.share(rank, world)
-    return [(row, plan.positions[row]) for row in range(rows.start, rows.stop)]
+    positions = plan.positions[rows].tolist()
+    return [
+        Asked(position, derive_seed(plan.seed, row), min_area)
+        for row, position in enumerate(positions, start=rows.start)
+    ]
 
 
 def share_of(count: int, rank: int, world: int) -> slice:

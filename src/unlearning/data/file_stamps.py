@@ -4,7 +4,7 @@
 import hashlib
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +26,11 @@ def stamp_of_content(content: bytes) -> bytes:
     return hashlib.sha256(content).digest()[:WIDTH]
 
 
-def stamps_of(paths: Sequence[Path], by: By) -> list[bytes]:
-    """Return the stamps of files, hashed by several threads; raises OSError for one that is gone."""
+def looks_of(paths: Sequence[Path], by: By) -> Iterator[tuple[int, bytes]]:
+    """Yield bytes and stamp of each file, looked at by several threads; raises OSError for one that is gone."""
 
-    def one(path: Path) -> bytes:
-        return bytes.fromhex(sha256_of(path))[:WIDTH] if by == "content" else stamp_of_times(path.stat())
+    def one(path: Path) -> tuple[int, bytes]:
+        found = path.stat()
+        return found.st_size, bytes.fromhex(sha256_of(path))[:WIDTH] if by == "content" else stamp_of_times(found)
 
-    return list(mapped(one, paths))
+    return mapped(one, paths)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unlearning.data.image_files import refuse_broken
+from unlearning.data.picture import Reduction
 from unlearning.data.reading import NO_RULES, BadImage, Rules, read_image
 
 LONGEST = 32  # times the shorter side: of a longer image only so much of the middle is scaled, and the centre cut out
@@ -33,6 +34,18 @@ def stored(image: Tensor, size: int, resize: list[int]) -> Tensor:
     if len(resize) == 2:
         return _resized(image, resize)
     return fit(image, resize[0] if resize else size)
+
+
+def reduction_for(size: int, resize: list[int]) -> Reduction:
+    """Return by what an image may be made smaller while it is decoded, so that `stored` still only scales it down."""
+    wanted = resize or [size]
+
+    def reduction(height: int, width: int) -> int:
+        if len(wanted) == 2:
+            return min(height // wanted[0], width // wanted[1])
+        return min(height, width) // wanted[0]
+
+    return reduction
 
 
 def _resized(image: Tensor, size: list[int]) -> Tensor:
@@ -73,6 +86,6 @@ def read_all(paths: Sequence[Path], size: int, resize: list[int] | None = None, 
 
 def _read_or_reason(path: Path, size: int, resize: list[int], rules: Rules) -> Tensor | str:
     try:
-        return stored(read_image(path, rules), size, resize)
+        return stored(read_image(path, rules, reduction=reduction_for(size, resize)), size, resize)
     except BadImage as error:
         return str(error)

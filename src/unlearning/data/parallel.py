@@ -9,9 +9,9 @@ Result = TypeVar("Result")
 CHUNK = 256  # items a task: a million tasks of one file each would take a gigabyte
 
 
-def mapped(look: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield look(item) of each item, in their order; raises what `look` raises."""
-    chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+def mapped(look: Callable[[Item], Result], items: Sequence[Item], chunk: int = CHUNK) -> Iterator[Result]:
+    """Yield look(item) of each item, in their order; `chunk` items are a task. Raises what `look` raises."""
+    chunks = [items[start : start + chunk] for start in range(0, len(items), chunk)]
     with ThreadPoolExecutor() as pool:
         for results in pool.map(lambda chunk: [look(item) for item in chunk], chunks):
             yield from results

@@ -1,5 +1,6 @@
 """What a user means by the picture in an image file: upright, in colours of 8 bits, seen on white paper."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,13 @@ TURNS = {  # what undoes each orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+ON_ITS_SIDE = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+Reduction = Callable[[int, int], int]  # of an upright image's height and width, px: by what both may be divided
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 PLAIN_ALPHA = {"La": "LA", "RGBa": "RGBA"}  # of colours that are multiplied by their opacity
 NO_NUMBERS = "it holds values that are no numbers, or infinite"
@@ -30,10 +38,27 @@ class Deep:
     white_is_low: bool = False
 
 
-def picture(image: Image.Image) -> np.ndarray:
-    """Return an image of 8 bits a channel as uint8 (H, W, 3); raises ValueError for a mode without colours."""
+def picture(image: Image.Image, reduction: Reduction | None = None) -> np.ndarray:
+    """Return an image of 8 bits a channel as uint8 (H, W, 3); raises ValueError for a mode without colours.
+
+    reduction: what is needed of it; a JPEG is then decoded at half, a quarter or an eighth of its size where that is
+    enough, which costs as much less.
+    """
+    if reduction is not None:
+        _decode_smaller(image, reduction)
     image.load()  # a TIFF is upright then, and its EXIF says so
     return np.array(_on_white(_turned(image, turn_of(image))))
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return height and width, px, of an image that is not loaded yet, as its picture will have them."""
+    return image.size if turn_of(image) in ON_ITS_SIDE else (image.height, image.width)
+
+
+def _decode_smaller(image: Image.Image, reduction: Reduction) -> None:
+    factor = reduction(*upright_size(image))
+    if factor > 1 and image.format == "JPEG":
+        image.draft(None, (image.width // factor, image.height // factor))
 
 
 def deep_picture(deep: Deep, value_range: tuple[float, float]) -> np.ndarray:
@@ -65,7 +90,7 @@ def values_in_use(deep: Deep) -> tuple[float, float] | None:
 
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """Return what makes a loaded image upright by its EXIF; None where nothing has to, or it cannot be read."""
+    """Return what makes an image upright by its EXIF; None where nothing has to, or it cannot be read."""
     try:
         return TURNS.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # a damaged block of EXIF raises nearly anything, and says nothing of the pixels

@@ -18,7 +18,7 @@ from torch import Tensor
 from unlearning.data.deep import deep_image, is_cut, is_deep
 from unlearning.data.file_stamps import WHAT, By, stamp_of_content, stamp_of_times
 from unlearning.data.manifest import Manifest
-from unlearning.data.picture import deep_picture, picture, values_in_use
+from unlearning.data.picture import Reduction, deep_picture, picture, values_in_use
 from unlearning.errors import brief
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "PPM", "TIFF")  # by what a file holds, not by its name
@@ -67,17 +67,20 @@ def rules_of(manifest: Manifest) -> Rules:
     return Rules((low_high[0], low_high[1]) if low_high else None)
 
 
-def read_image(path: Path, rules: Rules = NO_RULES, known: Known | None = None) -> Tensor:
+def read_image(
+    path: Path, rules: Rules = NO_RULES, known: Known | None = None, reduction: Reduction | None = None
+) -> Tensor:
     """Return an image file as uint8 (3, H, W): upright, on white, grey images with three equal channels.
 
-    Of several frames or pages it is the first. known: of the file that it has to be. Raises BadImage when the file is
+    Of several frames or pages it is the first. known: of the file that it has to be. reduction: by what H and W may be
+    divided, for less work; None = not at all. Raises BadImage when the file is
     missing, damaged or too large, or has more than 8 bits a channel where the range of values is not known, and
     AnotherFile, which is one, when it is not the one known.
     """
     with _opened(path, rules, known) as (file, source):
         deep = deep_image(file, source)
         if deep is None:
-            return _as_tensor(picture(file))
+            return _as_tensor(picture(file, reduction))
         if rules.value_range is None:
             raise BadImage(NO_RANGE)
         return _as_tensor(deep_picture(deep, rules.value_range))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.file_stamps import WIDTH, By, stamps_of
+from unlearning.data.file_stamps import WIDTH, By, looks_of
 from unlearning.data.manifest import SPLIT_FOLDER, Manifest
 from unlearning.errors import InputError
 from unlearning.files import write_atomically
@@ -17,8 +17,8 @@ from unlearning.files import write_atomically
 
 def stamp_files(paths: Sequence[Path], by: By) -> np.ndarray:
     """Return the stamps of files, uint8 (N, 16), hashed by several threads; raises OSError for one that is gone."""
-
-    return np.frombuffer(b"".join(stamps_of(paths, by)), dtype=np.uint8).reshape(-1, WIDTH)
+    stamps = b"".join(stamp for _, stamp in looks_of(paths, by))
+    return np.frombuffer(stamps, dtype=np.uint8).reshape(-1, WIDTH)
 
 
 def content_of(ids: dict[str, list[str]], stamps: dict[str, np.ndarray], by: By) -> str:

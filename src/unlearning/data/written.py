@@ -9,6 +9,7 @@ from unlearning.read_back import Count, Hash, Origin, Written, read_sealed
 
 SPLITS = ("train", "validation", "test")
 MANIFEST, FORGET = Origin("a manifest", "split"), Origin("a choice of what to forget", "split")
+MAY_LEAD_OUT = frozenset("\\:\0")
 LARGEST = 1 << 32  # bytes: 14 million samples (ImageNet-21k) take 1 GB
 
 
@@ -147,6 +148,8 @@ def classes_known(labels: list[int], key: str, classes: list[str]) -> None:
 
 def inside(name: str) -> bool:
     """Return whether a path stays below the folder that it is relative to."""
+    if ".." not in name and not name.startswith("/") and MAY_LEAD_OUT.isdisjoint(name):
+        return bool(name.strip())  # a million names need not be taken apart
     parts = (PurePosixPath(name), PureWindowsPath(name))
     leads_out = any(path.is_absolute() or path.drive or ".." in path.parts for path in parts)
     return bool(name.strip()) and not leads_out and "\0" not in name

@@ -1,24 +1,31 @@
 """Where images come from: one file a source, `load(data) -> Source`; the file's name is the value of `data.name`."""
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from unlearning.data.below import Below
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Data
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled images of one split, in a fixed order: pixels in memory or paths of files."""
+    """Labelled images of one split, in a fixed order: pixels in memory or files."""
 
-    ids: list[str]  # a name per sample, unique in the split; for files the path below data.root
+    ids: list[str]  # a name per sample, unique in the split; for files the path below `root`
     labels: np.ndarray  # int64 (N,)
     pixels: Tensor | None  # uint8 (N, C, H, W), or None where the images are files
-    paths: list[Path] | None
+    root: Path | None = None  # the folder that the files lie in; None where the pixels are in memory
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files, in order; none where the pixels are in memory."""
+        return [] if self.root is None else Below(self.root, self.ids)
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class Source:
     validation: Samples | None = None  # None: `data.validation_fraction` of the training samples become it
     folder: Path | None = None  # below data.root, holds the training classes' folders; None where there are none
     notes: list[str] = field(default_factory=list)  # what was found and is not used, for the user
+    eight_bits: bool = False  # whether its files are known to be images of 8 bits: they are not opened one by one
 
 
 def load_source(data: Data) -> Source:

@@ -43,4 +43,4 @@ def _read(kind: type[CIFAR10], root: Path, train: bool, key: str) -> CIFAR10:
 def _samples(dataset: CIFAR10) -> Samples:
     ids = [f"{number:05d}" for number in range(len(dataset.data))]
     pixels = torch.from_numpy(dataset.data).permute(0, 3, 1, 2)
-    return Samples(ids, np.asarray(dataset.targets, dtype=np.int64), pixels, paths=None)
+    return Samples(ids, np.asarray(dataset.targets, dtype=np.int64), pixels)

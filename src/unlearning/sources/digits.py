@@ -11,5 +11,5 @@ def load(data: Data) -> Source:  # noqa: ARG001 - every source has this signatur
     digits = load_digits()
     grey = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)  # 0..16 in the source
     ids = [f"{number:04d}" for number in range(len(grey))]
-    samples = Samples(ids, digits.target.astype("int64"), pixels=grey[:, None], paths=None)
+    samples = Samples(ids, digits.target.astype("int64"), pixels=grey[:, None])
     return Source([str(name) for name in digits.target_names], samples, test=None)

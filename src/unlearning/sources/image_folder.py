@@ -154,7 +154,7 @@ def _samples(files: list[Found], root: Path) -> Samples:
     images = [of_class.images for of_class in files]
     paths = [path for of_class in images for path in of_class]
     labels = np.repeat(np.arange(len(images), dtype=np.int64), [len(of_class) for of_class in images])
-    return Samples([str(path.relative_to(root)) for path in paths], labels, pixels=None, paths=paths)
+    return Samples([str(path.relative_to(root)) for path in paths], labels, pixels=None, root=root)
 
 
 def _splits_note(folders: dict[str, Path]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearning.data.class_names import look
+from unlearning.data.class_names import WORDNET_ID, look, wordnet_id
 from unlearning.data.text_lists import lines_of
 from unlearning.errors import InputError, did_you_mean
 from unlearning.params import Forget
@@ -90,8 +90,11 @@ def class_id(entry: int | str, classes: list[str], where: str) -> int:
 
 
 def _named(name: str, classes: list[str]) -> list[int]:
-    """Return the ids of the classes whose names look like this one."""
-    return [label for label, other in enumerate(classes) if look(other) == look(name)]
+    """Return the ids of the classes whose names look like this one, or begin with it where it is a WordNet id."""
+    same = [label for label, other in enumerate(classes) if look(other) == look(name)]
+    if same or not WORDNET_ID.fullmatch(look(name)):
+        return same
+    return [label for label, other in enumerate(classes) if wordnet_id(other) == look(name)]
 
 
 def _numbered(number: int | None, classes: list[str]) -> list[int]:

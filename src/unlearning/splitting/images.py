@@ -52,18 +52,16 @@ def prepare(source: Source, data: Data, forget: Forget, given: bool = False, by:
     parts = split_samples(source, data, given, request.samples)
     samples = {name: part.samples for name, part in parts.items()}
     resident = _bytes_needed(samples, data) <= data.resident_gb * 1e9
-    seen = _survey(samples, data)
+    seen = _survey(source, samples, data)
     pixels = {name: _pixels(part, data, seen.rules) for name, part in samples.items()} if resident else {}
-    stamps = {} if resident else {name: stamp_files(part.paths or [], by) for name, part in samples.items()}
+    stamps = {} if resident else {name: stamp_files(part.files, by) for name, part in samples.items()}
     ids = {name: part.ids for name, part in samples.items()}
-    train = samples["train"]
-    measured = pixels["train"][:: _stride(train)] if resident else _sampled(train, data, seen.rules)
-    mean, std = normalisation(measured, data)
+    channels, mean, std = _measured(samples["train"], pixels.get("train"), data, seen.rules)
     manifest = Manifest(
         source=data.name,
         classes=source.classes,
         image_size=data.image_size,
-        channels=measured.shape[1],
+        channels=channels,
         mean=mean,
         std=std,
         root=None if resident else data.root,
@@ -115,6 +113,15 @@ def _positions(request: Request, source: Source, train: Part) -> tuple[int, ...]
     return tuple(position for position, name in enumerate(train.samples.ids) if name in names)
 
 
+def _measured(train: Samples, pixels: Tensor | None, data: Data, rules: Rules) -> tuple[int, list[float], list[float]]:
+    """Return channels, mean and std of the training images; files are read only where the latter are not given."""
+    if pixels is None and data.mean and data.std:
+        shown = torch.zeros(0, 3, 1, 1, dtype=torch.uint8)
+    else:
+        shown = _sampled(train, data, rules) if pixels is None else pixels[:: _stride(train)]
+    return shown.shape[1], *normalisation(shown, data)
+
+
 def normalisation(pixels: Tensor, data: Data) -> tuple[list[float], list[float]]:
     """Return mean and std per channel of uint8 (N, C, H, W) scaled to 0..1, or the given values."""
     channels = pixels.shape[1]
@@ -164,8 +171,9 @@ def _stratified(
     order = np.random.default_rng(seed % 2**64).permutation(len(train.labels))
     taken = np.zeros(len(train.labels), dtype=bool)
     has_own = set() if own is None else set(own.labels.tolist())
-    for label in range(len(classes)):
-        of_class = order[train.labels[order] == label]
+    counts = np.bincount(train.labels, minlength=len(classes))
+    by_class = np.split(order[np.argsort(train.labels[order], kind="stable")], np.cumsum(counts)[:-1])
+    for label, of_class in enumerate(by_class):
         count = max(1, round(fraction * len(of_class))) if fraction and label not in has_own else 0
         free = [position for position in of_class if train.ids[position] not in reserved] if reserved else of_class
         taken[free[:count]] = True
@@ -180,7 +188,7 @@ def _joined(own: Samples | None, more: Samples) -> Samples:
         ids=[*own.ids, *more.ids],
         labels=np.concatenate([own.labels, more.labels]),
         pixels=None if own.pixels is None or more.pixels is None else torch.cat([own.pixels, more.pixels]),
-        paths=None if own.paths is None or more.paths is None else [*own.paths, *more.paths],
+        root=own.root,
     )
 
 
@@ -189,7 +197,7 @@ def _take(samples: Samples, positions: np.ndarray) -> Samples:
         ids=[samples.ids[i] for i in positions],
         labels=samples.labels[positions],
         pixels=None if samples.pixels is None else samples.pixels[torch.from_numpy(positions)],
-        paths=None if samples.paths is None else [samples.paths[i] for i in positions],
+        root=samples.root,
     )
 
 
@@ -199,9 +207,14 @@ def _bytes_needed(samples: dict[str, Samples], data: Data) -> float:
     return sum(len(part.ids) for part in samples.values()) * 3.0 * math.prod(_stored_sides(data))
 
 
-def _survey(samples: dict[str, Samples], data: Data) -> Survey:
-    """Look at every image once, so that a broken file is named now and not hours into training."""
-    paths = list(dict.fromkeys(path for part in samples.values() for path in part.paths or []))
+def _survey(source: Source, samples: dict[str, Samples], data: Data) -> Survey:
+    """Look at every image once, so that a broken file is named now and not hours into training.
+
+    A million files of a published set are not opened for that; who reads a broken one names it.
+    """
+    if source.eight_bits:
+        return Survey(Rules(max_pixels=data.max_pixels), "")
+    paths = list(dict.fromkeys(path for part in samples.values() for path in part.files))
     given = (data.value_range[0], data.value_range[1]) if data.value_range else None
     return survey(paths, Rules(given, data.max_pixels), "data.value_range")
 
@@ -209,9 +222,9 @@ def _survey(samples: dict[str, Samples], data: Data) -> Survey:
 def _pixels(samples: Samples, data: Data, rules: Rules) -> Tensor:
     if samples.pixels is not None:
         return stored(samples.pixels, data.image_size, data.eval_resize)
-    if not samples.paths:
+    if not samples.ids:
         return torch.zeros(0, 3, *_stored_sides(data), dtype=torch.uint8)
-    return read_all(samples.paths, data.image_size, data.eval_resize, rules)
+    return read_all(samples.files, data.image_size, data.eval_resize, rules)
 
 
 def _stored_sides(data: Data) -> tuple[int, int]:
@@ -225,7 +238,7 @@ def _stride(samples: Samples) -> int:
 
 
 def _sampled(samples: Samples, data: Data, rules: Rules) -> Tensor:
-    return read_all((samples.paths or [])[:: _stride(samples)], data.image_size, rules=rules)
+    return read_all(samples.files[:: _stride(samples)], data.image_size, rules=rules)
 
 
 def _pixel_hash(pixels: dict[str, Tensor]) -> str:
