@@ -55,6 +55,8 @@ def main() -> None:
         return Needs(identity, [MANIFEST, FORGET, *(checkpoint_path(model, seed) for model in ("original", name))])
 
     folders = repeat(f"evaluate@{name}", params.seeds, where, needs, work)
+    if not where.main:
+        return
     features = Path("metrics/features") / name
     place_all(folders, FEATURES, features)
     if all((folder / EARLIER).is_file() for folder in folders.values()):
@@ -83,12 +85,18 @@ def measured(
     refuse_another_original(name, seed, own, original)
     subject = Subject(name, seed, own.model, original.model)
     with watch.round(str(subject)):
-        raw, shared = measure(subject, manifest, params, where, watch)
-    save_shared(shared, folder / FEATURES)
-    chain = chain_of(subject, manifest, own, original) | {"features": sha256_known(folder / FEATURES)}
+        found = measure(subject, manifest, params, where, watch)
+    before = None
     if earlier is not None and has_images_to_forget(earlier):
         with watch.round(f"{subject}, classes erased before"):
-            raw["earlier"], shared = measure(subject, earlier, params, where, watch, informed=False)
+            before = measure(subject, earlier, params, where, watch, informed=False)
+    if found is None:  # another process writes
+        return
+    raw, shared = found
+    save_shared(shared, folder / FEATURES)
+    chain = chain_of(subject, manifest, own, original) | {"features": sha256_known(folder / FEATURES)}
+    if before is not None:
+        raw["earlier"], shared = before
         save_shared(shared, folder / EARLIER)
         chain["earlier_features"] = sha256_known(folder / EARLIER)
     write_json(folder / RAW, measured_record(chain, raw))

@@ -30,7 +30,11 @@ def main() -> None:
         own = load_model(given.model, seed, manifest)
         chain = {"model": given.model, "seed": seed, "split": manifest.hash, "checkpoint": own.sha256}
         accuracy = transfer(f"{given.model}, seed {seed}", own.model, entry, manifest, params, where)
+        if accuracy is None:  # another process counts
+            continue
         numbers[seed] = transfer_record(chain, entry.name, accuracy)
+    if not where.main:
+        return
     path = Path(f"metrics/transfer/{entry.name}/{given.model}.json")
     write_json(path, numbers)
     models = [checkpoint_path(given.model, seed) for seed in params.seeds]

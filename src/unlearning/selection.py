@@ -162,9 +162,9 @@ class Judge:
         after = features(model, self.train, self.forget, self.where)[PENULTIMATE]
         with eval_mode(model), self.where.autocast():
             return Reached(
-                forget_acc=accuracy(model, self.train, self.forget),
-                retain_acc=accuracy(model, self.train, self.retain),
-                **validate(model, self.validation, self.manifest),
+                forget_acc=accuracy(model, self.train, self.forget, self.where),
+                retain_acc=accuracy(model, self.train, self.retain, self.where),
+                **validate(model, self.validation, self.manifest, self.where),
                 cka=debiased_cka(self.before, after),
                 idi=None if self.scope is None else self.idi(model, self.scope),
             )

@@ -16,13 +16,16 @@ from unlearning.sources.downstream import bounded, image_split, load_downstream,
 
 def transfer(
     name: str, model: nn.Module, entry: DownstreamSet, manifest: Manifest, params: Params, where: Launch
-) -> float:
-    """Return the model's k-NN accuracy on one set, percent."""
+) -> float | None:
+    """Return the model's k-NN accuracy on one set, percent.
+
+    Several processes share the pass over the images; the neighbours are found by the main one, the others return None.
+    """
     images = bounded(load_downstream(entry), params.evaluate.max_samples, params.knn.seed)
     is_train = training_part(images, params.knn)
     split = image_split(images, manifest, where.device, params.data.workers, params.data.max_pixels)
     one = forward_pass(model, split, where, params.evaluate.batch_size, f"{name} on the downstream set {entry.name}")
-    return knn_accuracy(one, is_train, entry.name, params.knn, where.device)
+    return knn_accuracy(one, is_train, entry.name, params.knn, where.device) if where.main else None
 
 
 def knn_accuracy(one: Pass, is_train: np.ndarray, name: str, cfg: KNN, device: torch.device) -> float:

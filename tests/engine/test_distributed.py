@@ -185,6 +185,18 @@ def stopped_and_resumed(where: Launch) -> None:
     torch.save((weights_of(resumed.network), begun, run.progress.step, stop.value.number), f"stopped-{where.rank}.pt")
 
 
+def processes(count: int, script: list[str], folder: Path, warm: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script of Python in so many processes of torchrun, in a folder."""
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    commands = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {
+        "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PATH": commands
+    }  # fmt: skip
+    start = ["python", "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "--no-python"]
+    command = [*start, "python", *script]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def torchrun(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """Return the folder that holds a split and what two processes made of it."""
@@ -201,14 +213,7 @@ def torchrun(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
         for name in ("validation", "test"):
             save_pixels(name, torch.zeros(0, 1, SIZE, SIZE, dtype=torch.uint8))
         save_manifest(Manifest("test", names, SIZE, 1, [0.5], [0.3], None, "content", splits, forget_classes=[1, 4]))
-    path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    commands = os.pathsep.join([str(warm), str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = os.environ | {
-        "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "PATH": commands
-    }  # fmt: skip
-    start = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
-    command = [*start, "python", __file__]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = processes(2, [__file__], folder, warm)
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -243,7 +243,7 @@ def test_validation_leaves_modes_and_statistics_alone(make_run: MakeRun) -> None
     run.model.layer1.eval()
     before = weights_of(run.model)
 
-    row = validate(run.model, run.validation, run.manifest)
+    row = validate(run.model, run.validation, run.manifest, run.launch)
     assert set(row) == {"validation_retain_acc", "validation_forget_acc"}
     assert run.model.training
     assert not run.model.layer1.training

@@ -37,4 +37,4 @@ def test_perfect_accuracies_on_untouched_features(trained_run: MakeRun) -> None:
     assert run.forget_acc() > 90
     run.drive(fresh_head.unlearn(run, config_of("fresh_head", epochs=8, lr=0.1)))
     assert run.forget_acc() == 0
-    assert accuracy(run.model, run.whole_split, run.manifest.select("train", "retain")) > 90
+    assert accuracy(run.model, run.whole_split, run.manifest.select("train", "retain"), run.launch) > 90

@@ -36,7 +36,7 @@ def test_stops_after_the_first_epoch_that_has_forgotten_enough(make_run, stop_at
     assert last <= stop_at
     assert all(value > stop_at for value in before)
     assert run.forget_acc() == last
-    assert accuracy(run.model, run.whole_split, run.manifest.select("train", "forget")) == last
+    assert accuracy(run.model, run.whole_split, run.manifest.select("train", "forget"), run.launch) == last
 
 
 def test_an_accuracy_that_is_just_reached_is_enough(make_run, trained) -> None:

@@ -51,7 +51,7 @@ def test_perfect_accuracies_with_untouched_features_that_the_scores_expose(make_
     original = make_run(folder="original")
     original.drive(plain(original, Recipe(**{**RECIPE, "epochs": 12})))
     retain = original.manifest.select("train", "retain")
-    retained = accuracy(original.model, original.whole_split, retain)
+    retained = accuracy(original.model, original.whole_split, retain, original.launch)
     assert original.forget_acc() > 90
     assert retained > 90
     run = make_run(name="head_distill", folder="control")
@@ -59,7 +59,7 @@ def test_perfect_accuracies_with_untouched_features_that_the_scores_expose(make_
     rows = run.drive(head_distill.unlearn(run, config_of("head_distill", epochs=8, lr=0.1))).rows
     assert run.forget_acc() == 0
     assert rows[-1]["validation_forget_acc"] == 0
-    assert accuracy(run.model, run.whole_split, retain) == pytest.approx(retained, abs=5)
+    assert accuracy(run.model, run.whole_split, retain, run.launch) == pytest.approx(retained, abs=5)
 
     features, own = features_of(original, "test")[PENULTIMATE], features_of(run, "test")[PENULTIMATE]
     labels = original.manifest.splits["test"].labels

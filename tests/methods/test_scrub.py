@@ -171,7 +171,7 @@ def ends_of_epochs(run: Run, cfg: scrub.Config) -> list[dict[str, Tensor]]:
 
 def forget_error(run: Run, split: str) -> float:
     images = {"train": run.whole_split, "validation": run.validation}[split]
-    return 100 - accuracy(run.model.eval(), images, run.manifest.select(split, "forget"))
+    return 100 - accuracy(run.model.eval(), images, run.manifest.select(split, "forget"), run.launch)
 
 
 @pytest.mark.parametrize("changes", [FORGOTTEN_EARLY, HALF_FORGOTTEN])

@@ -55,6 +55,8 @@ def measured_again(name: str, seed: int | None) -> tuple[bool, str]:
     where = launch(params.precision)
     watch = Stopwatch(where, PARTS)
     with watch.round(f"{name}, seed {seed}"):
-        again, _ = measure(Subject(name, seed, model, original), manifest, params, where, watch)
+        measured = measure(Subject(name, seed, model, original), manifest, params, where, watch)
+    assert measured is not None, "one process of several measures; verify is one"
+    again, _ = measured
     found = sealed(again)  # as it would come back from a file
     return verdict(name, seed, differences(recorded, {key: found[key] for key in found if key != "seal"}))

@@ -1,11 +1,13 @@
 """Where a stage runs: device, precision, and how many processes share the work (torchrun, accelerate, srun)."""
 
+import math
 import os
 import resource
 import sys
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -16,6 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 from unlearning.errors import InputError
 
 NARROWEST_STRIDED = 8  # channels
+JOINED_BYTES = 1 << 26  # that a process sends to all others at once
+WAIT = timedelta(days=7)  # for other processes: one of them may measure for hours; a dead one ends the others by itself
+
+Dealt = TypeVar("Dealt")
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,57 @@ class Launch:
         from torch.distributed.nn.functional import all_gather  # here, as only several processes need it
 
         return torch.cat(all_gather(tensor))
+
+    def dealt(self, batches: list[Dealt]) -> list[Dealt]:
+        """Return the whole batches that this process takes of a pass, so that each holds what it would hold in one.
+
+        They follow on those of the process before; of fewer batches than processes the last ones have none.
+        """
+        first, end = (-(-rank * len(batches) // self.world) for rank in (self.rank, self.rank + 1))
+        return batches[first:end]
+
+    def joined(self, own: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return {name: rows of all processes (n, ...), in order of their ranks}: on the CPU, in every process.
+
+        Nothing is padded: the numbers of rows may differ, and a process that has none may lack the names.
+        """
+        if self.world == 1:
+            return own
+        shapes = {name: (len(rows), rows.shape[1:], rows.dtype) for name, rows in own.items()}
+        of_all: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(of_all, shapes)
+        found = {}
+        for name, (_, shape, dtype) in of_all[0].items():  # the first always has a batch
+            rows = own.get(name, torch.empty(0, *shape, dtype=dtype))
+            found[name] = self._joined(rows, [one[name][0] if name in one else 0 for one in of_all])
+        return found
+
+    def _joined(self, own: Tensor, counts: list[int]) -> Tensor:
+        """Return the rows of all processes, which have so many; they travel as bytes, a bounded number at once."""
+        whole = torch.empty(sum(counts), *own.shape[1:], dtype=own.dtype)
+        width = math.prod(own.shape[1:])
+        at_once = max(1, JOINED_BYTES // max(1, width * own.element_size()))
+        for start in range(0, max(counts), at_once):
+            sent = torch.zeros(at_once, *own.shape[1:], dtype=own.dtype)
+            mine = own[start : start + at_once]
+            sent[: len(mine)] = mine
+            there = sent.view(torch.uint8).to(self.device)
+            parts = [torch.empty_like(there) for _ in range(self.world)]
+            torch.distributed.all_gather(parts, there)
+            for rank, part in enumerate(parts):
+                rows = part.cpu().view(own.dtype).view_as(sent)[: max(0, counts[rank] - start)]
+                first = sum(counts[:rank]) + start
+                whole[first : first + len(rows)] = rows
+        return whole
+
+    def total(self, number: int) -> int:
+        """Return the sum of the processes' numbers."""
+        return number if self.world == 1 else int(self.gather(torch.tensor([number], device=self.device)).sum())
+
+    @property
+    def alone(self) -> "Launch":
+        """The same device without the other processes: for what one of them does while these wait."""
+        return replace(self, rank=0, world=1)
 
     def highest(self, number: int) -> int:
         """Return the largest of the processes' numbers: all of them see the same and act alike."""
@@ -140,7 +197,7 @@ def launch(precision: str) -> Launch:
     torch.backends.cudnn.deterministic = True
     torch.set_float32_matmul_precision("high")
     # Unless asked for the CPU, accelerate would let each process on it run alone, and all write the same files.
-    state = PartialState(cpu=not torch.accelerator.is_available())
+    state = PartialState(cpu=not torch.accelerator.is_available(), timeout=WAIT)
     bf16 = precision == "bf16" or (precision == "auto" and has_native_bf16(state.device))
     dtype = torch.bfloat16 if bf16 else torch.float32
     fp32_modules = precision == "auto" and state.device.type == "cpu"

@@ -245,8 +245,7 @@ class Run:
         """
         self.schedule.expect("forget")
         with eval_mode(self.model), self.launch.autocast():
-            own = accuracy(self.model, self.whole_split, self.manifest.select("train", "forget"))
-        return float(self.launch.average(torch.tensor(own)))  # on the CPU batch statistics differ between processes
+            return accuracy(self.model, self.whole_split, self.manifest.select("train", "forget"), self.launch)
 
     def log(self, **values: Tensor) -> None:
         """Note values of this step; their means over the epoch become columns of the curves."""
@@ -389,8 +388,7 @@ class Run:
             row: Row = {"epoch": self._epoch, "step": self.progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
             row |= self._watch.finish_epoch()
             if self.validation is not None:
-                with self.launch.autocast():
-                    row |= validate(self.model, self.validation, self.manifest)
+                row |= validate(self.model, self.validation, self.manifest, self.launch)
             self.progress.rows.append(row)
             self.progress.epochs[-1] += 1
             self._position.begin()

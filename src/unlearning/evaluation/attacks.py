@@ -65,8 +65,8 @@ class Target:
         """Return the outcome of an attacked copy, by passes over the test images."""
         forget, retain = (self.test_positions[part].numpy() for part in (self.test_forget, ~self.test_forget))
         with eval_mode(model), self.launch.autocast():
-            back = accuracy(model, self.test, forget) if len(forget) else None
-            return Outcome(back, accuracy(model, self.test, retain))
+            back = accuracy(model, self.test, forget, self.launch) if len(forget) else None
+            return Outcome(back, accuracy(model, self.test, retain, self.launch))
 
 
 def target(

@@ -12,6 +12,8 @@ from unlearning.errors import InputError
 from unlearning.evaluation.shared import PENULTIMATE
 from unlearning.models.taps import penultimate, tapped, to_nchw
 
+PREDICTIONS = "predictions"
+
 
 @dataclass
 class Pass:
@@ -48,37 +50,40 @@ def forward_pass(
     what: names model and split in messages, e.g. "ec on the test split". keep: sorted positions whose logits,
     penultimate and pooled features of `layers` are kept; None = all. map_layers: keep the outputs of these for the
     sorted positions `map_positions`: raw in the pass's precision or, with `pool_maps`, pooled, float32. Raises
-    InputError naming the layer whose features are not finite.
+    InputError naming the layer whose features are not finite. Several processes share the batches; each holds all of
+    what is kept in the end.
     """
     model = model.eval().to(launch.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers, map_layers = layers or [], map_layers or []
     count = len(images.labels)
     positions = np.arange(count) if keep is None else keep
     chosen, mapped = _mask(positions, count), _mask(map_positions, count)
-    kept = Growing(what)
-    predictions = []
+    plans = launch.dealt(in_order(np.arange(count), batch_size))
+    own = torch.cat([plan.positions for plan in plans]) if plans else torch.empty(0, dtype=torch.int64)
+    kept, here, mapped_here = Growing(what), int(chosen[own].sum()), int(mapped[own].sum())
     taps = list(dict.fromkeys([*layers, *map_layers]))
     with tapped(model, taps, raw=True) as outputs, penultimate(model) as last:
-        for batch in images.batches(in_order(np.arange(count), batch_size)):
+        for batch in images.batches(plans):
             with launch.autocast():
                 logits = model(batch.images)
-            predictions.append(logits.argmax(dim=1).cpu())
+            kept.add(PREDICTIONS, logits.argmax(dim=1), len(own))
             rows = _rows(chosen[batch.positions], launch.device)
             for layer in layers:
-                kept.add(f"features of {layer}", _pooled(outputs[layer][rows], model), len(positions))
-            kept.add(f"features of {PENULTIMATE}", last[0][rows].float(), len(positions))
-            kept.add("logits", logits[rows].float(), len(positions))
+                kept.add(f"features of {layer}", _pooled(outputs[layer][rows], model), here)
+            kept.add(f"features of {PENULTIMATE}", last[0][rows].float(), here)
+            kept.add("logits", logits[rows].float(), here)
             rows = _rows(mapped[batch.positions], launch.device)
             for layer in map_layers:
                 maps = outputs[layer][rows]
-                kept.add(f"maps of {layer}", _pooled(maps, model) if pool_maps else maps, int(mapped.sum()))
+                kept.add(f"maps of {layer}", _pooled(maps, model) if pool_maps else maps, mapped_here)
+    found = launch.joined(kept.tensors)
     return Pass(
-        torch.cat(predictions),
+        found[PREDICTIONS],
         images.labels,
         torch.from_numpy(positions),
-        kept.tensors["logits"],
-        {layer: kept.tensors[f"features of {layer}"] for layer in [*layers, PENULTIMATE]},
-        {layer: kept.tensors[f"maps of {layer}"] for layer in map_layers},
+        found["logits"],
+        {layer: found[f"features of {layer}"] for layer in [*layers, PENULTIMATE]},
+        {layer: found[f"maps of {layer}"] for layer in map_layers},
     )
 
 

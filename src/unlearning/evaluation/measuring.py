@@ -50,8 +50,11 @@ class Subject:
 
 def measure(
     subject: Subject, manifest: Manifest, params: Params, where: Launch, watch: Stopwatch, informed: bool = True
-) -> tuple[dict[str, Any], Shared]:
+) -> tuple[dict[str, Any], Shared] | None:
     """Return what metrics/raw holds of a model, and what `compare` needs of its features.
+
+    Several processes share the passes over the images. What follows is of few images, and done by the main one alone:
+    the others return None.
 
     manifest: says what is to be forgotten. informed: whether the information of its features is measured too, as the
     parameters say; it never is of samples, which leave their classes, and so the information, behind. Raises InputError
@@ -75,8 +78,11 @@ def measure(
             pool_maps=not ESTIMATORS[critics.estimator].on_maps,
         )  # fmt: skip
         on_test = forward_pass(model, test, where, cfg.batch_size, f"{what} test split", kept_test, layers)
-        with where.autocast():
-            held_out = validate(model, ImageSplit(manifest, "validation", where.device, params.data.workers), manifest)
+        validation = ImageSplit(manifest, "validation", where.device, params.data.workers)
+        held_out = validate(model, validation, manifest, where)
+    if not where.main:
+        return None
+    where = where.alone
     with watch.part("metrics"):
         passes = with_masks(on_train, on_test, manifest)
         raw = accuracies(passes, manifest) | diagnostics(passes) | {"validation": held_out}
