@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.repo import Repo as DvcRepo
 
 from unlearning.check import check
 from unlearning.commands import main
 from unlearning.errors import InputError
 from unlearning.params import Params
 from unlearning.params_file import load_params
-from unlearning.scenario import apply_scenario, known_scenarios, scenario_file
+from unlearning.scenario import apply_scenario, known_scenarios, scenario_file, values_of
 
 REPOSITORY = Path(__file__).parents[1]
 ORIGINAL = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
@@ -308,7 +309,7 @@ def test_a_missing_file_is_named(params: Path, missing: str) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
 def test_each_scenario_of_the_repository_gives_valid_parameters_with_its_values(params: Path, scenario: Path) -> None:
     params.write_text(ORIGINAL, encoding="utf-8")
-    own = leaves(yaml.safe_load(scenario.read_text(encoding="utf-8")))
+    own = leaves(values_of(scenario))
     changed = apply_scenario(scenario, params)
     assert {line.partition(":")[0] for line in changed} <= set(own)
     check(params)
@@ -318,8 +319,80 @@ def test_each_scenario_of_the_repository_gives_valid_parameters_with_its_values(
     assert apply_scenario(scenario, params) == []
 
 
-def test_there_is_a_scenario() -> None:
-    assert SCENARIOS
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.stem)
+def test_each_scenario_of_the_repository_resolves_to_a_graph_of_stages(params: Path, scenario: Path) -> None:
+    for name in ("dvc.yaml", "data/dvc.yaml"):
+        (params.parent / name).parent.mkdir(exist_ok=True)
+        (params.parent / name).write_bytes((REPOSITORY / name).read_bytes())
+    params.write_text(ORIGINAL, encoding="utf-8")
+    apply_scenario(scenario, params)
+    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    with DvcRepo.init(str(params.parent), no_scm=True) as repo:
+        graph = repo.index.graph  # raises for circles and for outputs of two stages
+        names = {stage.name for stage in graph}
+        ends = {stage.name for stage, degree in graph.in_degree() if degree == 0}
+    rows = [*values["methods"], *values["audit"]]
+    assert {f"unlearn@{row}" for row in values["methods"]} <= names
+    assert {f"evaluate@{row}" for row in rows} <= names
+    assert sum(name.startswith("transfer") for name in names) == len(values["downstream"]) * (len(rows) + 2)
+    assert ends == {"report"}, "what no other stage depends on"
+
+
+PAPER = {
+    "imagenet_random100_resnet50": ("imagenet", "resnet50", 224, 90, 3),
+    "imagenet_top100_cub_resnet50": ("imagenet", "resnet50", 224, 90, 3),
+    "imagenet_random100_swin_tiny": ("imagenet", "swin_tiny_patch4_window7_224.ms_in22k", 224, 30, 3),
+    "cifar100_random10_resnet50": ("cifar100", "resnet50", 32, 182, 0),
+}
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_papers_scenarios_have_its_values(params: Path, name: str) -> None:
+    params.write_text(ORIGINAL, encoding="utf-8")
+    apply_scenario(REPOSITORY / f"scenarios/{name}.yaml", params)
+    values = yaml.safe_load(params.read_text(encoding="utf-8"))
+    said = (values["data"]["name"], values["model"]["name"], values["data"]["image_size"], values["train"]["epochs"])
+    assert (*said, len(values["downstream"])) == PAPER[name]
+    ec = values["ec"]
+    assert (ec["lambda_cu"], ec["lambda_ce"], ec["tau"], ec["omega"]) == (1.5, 1.5, 0.07, 2)
+    assert ec["layer_weights"] == [0.2, 0.4, 0.8, 1.0]
+    assert ec["layer_ce"] == ("swin" not in name)
+    assert [values["pretrain_ec"][key] for key in ("epochs", "batch_size", "lr")] == [80, 1024, 0.02]
+    assert {"pl", "duck", "scar", "scrub", "salun", "rl", "delete", "cola", "cu", "ec"} <= set(values["methods"])
+    assert all(values[row]["augment"]["flip"] == 0.5 for row in values["methods"])
+
+
+def test_a_scenario_takes_what_it_does_not_say_from_the_one_that_it_is_based_on(
+    repository: Path, apply: Callable[[str], list[str]]
+) -> None:
+    base = "train:\n  epochs: 200\n  lr: 0.5\nmodel:\n  kwargs:\n    width: 2\n    depth: 3\n"
+    (repository / "scenarios/large.yaml").write_text(base)
+    (repository / "scenarios/middle.yaml").write_text("based_on: large\ntrain:\n  lr: 0.25\n")
+    top = "based_on: middle\nmodel:\n  kwargs:\n    width: 4\nseeds:\n- 7\n"
+    (repository / "scenarios/top.yaml").write_text(top)
+    assert values_of(Path("scenarios/top.yaml")) == {
+        "train": {"epochs": 200, "lr": 0.25},
+        "model": {"kwargs": {"width": 4}},  # replaced whole, as in params.yaml
+        "seeds": [7],
+    }
+    changed = apply("based_on: middle\ntrain:\n  epochs: 3\n")
+    assert [line.partition(" -> ")[2] for line in changed if line.startswith("train.")] == ["3", "0.25"]
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("larger", r"scenarios has no larger.yaml \(did you mean 'large'\?\)"),
+        ("one", "scenarios/one.yaml: based_on: one is based on it itself; name another, or none"),
+        ("other", "based_on: one is based on it itself|based_on: other is based on it itself"),
+    ],
+)
+def test_a_base_that_is_not_there_and_a_circle_are_refused(base: str, message: str) -> None:
+    Path("scenarios/one.yaml").write_text(f"based_on: {base}\n")
+    Path("scenarios/other.yaml").write_text("based_on: one\n")
+    with pytest.raises(InputError, match=message):
+        values_of(Path("scenarios/one.yaml"))
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Write a scenario's values into params.yaml, comments kept: `unlearning scenario cifar100_random10_small`.
 
-A scenario, scenarios/<name>.yaml, holds only the values that differ from the default; `git checkout params.yaml` goes
-back to it, and what was computed there is not computed again. What git could not bring back, an edit that is not
-committed, is overwritten only on request.
+A scenario, scenarios/<name>.yaml, holds only the values that differ from the default, or from another scenario that it
+is `based_on`. `git checkout params.yaml` goes back to the default, and what was computed there is not computed again.
+What git could not bring back, an edit that is not committed, is overwritten only on request.
 """
 
 import copy
@@ -24,6 +24,7 @@ from unlearning.params_file import file_named, load_values, names_in
 
 SCENARIOS = Path("scenarios")
 REPLACED_WHOLE = ("model.kwargs", "references", "methods", "audit")  # mappings whose keys are the user's own
+BASE = "based_on"  # key of a scenario: another one, whose values hold where it has none
 SHOWN = 5  # lost values that a refusal names
 
 
@@ -37,12 +38,38 @@ def scenario_file(name: str) -> Path:
     return file_named(name, SCENARIOS)
 
 
+def values_of(scenario: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the values of a scenario, those of the one that it is `based_on` among them.
+
+    above: the scenarios that are based on it. Raises InputError for a circle, and for a base that is not there.
+    """
+    own = _load(YAML(), scenario)
+    base = own.pop(BASE, None)
+    if base is None:
+        return own
+    if scenario in above:
+        raise InputError(f"{scenario}: {BASE}: {base} is based on it itself; name another, or none")
+    values = values_of(scenario_file(str(base)), (*above, scenario))
+    _lay_over(values, own)
+    return values
+
+
+def _lay_over(values: dict[str, Any], own: dict[str, Any], prefix: str = "") -> None:
+    """Put a scenario's own values over those of its base, in place."""
+    for key, value in own.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and isinstance(values.get(key), dict) and name not in REPLACED_WHOLE:
+            _lay_over(values[key], value, f"{name}.")
+        else:
+            values[key] = value
+
+
 def apply_scenario(scenario: Path, params: Path, force: bool = False) -> list[str]:
     """Write a scenario's values into params.yaml; see `write_values`.
 
     Raises InputError, unless `force`, when it would overwrite edits that are not committed.
     """
-    new = _load(YAML(), scenario)
+    new = values_of(scenario)
     if not force:
         _refuse_to_overwrite(new, scenario, params)
     return write_values(new, str(scenario), params)
@@ -53,7 +80,7 @@ def remarks(scenario: Path, params: Path) -> list[str]:
     committed = committed_values(params)
     if committed is None:
         return [f"{params} is in no commit of git: what it held before is in the lines above alone"]
-    before, of_scenario = leaves(committed), leaves(_load(YAML(), scenario))
+    before, of_scenario = leaves(committed), leaves(values_of(scenario))
     kept = [
         f"kept: {key}: {_short(value)} (committed: {_short(before.get(key))})"
         for key, value in leaves(_load(YAML(), params)).items()
@@ -103,7 +130,7 @@ def _own_edits(params: Path) -> set[str]:
     known = [leaves(committed)]
     for name in known_scenarios():
         with suppress(InputError):
-            known.append(leaves(_load(YAML(), scenario_file(name))))
+            known.append(leaves(values_of(scenario_file(name))))
     values = leaves(_load(YAML(), params))
     return {key for key, value in values.items() if not any(key in one and one[key] == value for one in known)}
 
