@@ -26,7 +26,7 @@ def main() -> None:
     where, cfg = launch(params.precision), params.pretrain_ec
     refuse_excess("pretrain_ec", cfg, params, manifest)
 
-    identity = params.model_dump(include={"precision", "pretrain_ec"})
+    identity = params.model_dump(include={"precision", "max_images_per_device", "pretrain_ec"})
 
     def needs(seed: int) -> Needs:
         return Needs(identity, [checkpoint_path("original", seed)])
@@ -37,7 +37,7 @@ def main() -> None:
         modules = ec_modules(start.model)
         run = Run(
             "pretrain_ec", where, manifest, start.model, seed, resume, modules, params.data.workers,
-            checkpoint_minutes=params.checkpoint_minutes,
+            checkpoint_minutes=params.checkpoint_minutes, max_images=params.max_images_per_device,
         )  # fmt: skip
         run.drive(pretrain_ec_modules(run, cfg))
         if where.main:

@@ -30,11 +30,13 @@ def main() -> None:
     half = half_of(manifest, number, seed)
     torch.manual_seed(derive_seed(seed, "initial weights", name))
     model = build(architecture(params.model, manifest), params.model.pretrained)
-    identity = params.model_dump(include={"precision", "model", "train"}) | {"lira.seed": seed}
+    identity = params.model_dump(include={"precision", "max_images_per_device", "model", "train"}) | {"lira.seed": seed}
     weights = [Path(params.model.pretrained)] if isinstance(params.model.pretrained, str) else []
     resume = ResumeState(SCRATCH / task_name("shadow", number, Needs(identity, [MANIFEST, *weights])))
-    workers, minutes = params.data.workers, params.checkpoint_minutes
-    run = Run(name, where, half, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
+    run = Run(
+        name, where, half, model, seed, resume, workers=params.data.workers,
+        checkpoint_minutes=params.checkpoint_minutes, max_images=params.max_images_per_device,
+    )  # fmt: skip
     run.drive(train_classifier(run, params.train, "retain"))
     if not where.main:
         return

@@ -44,14 +44,17 @@ def train(name: str, params: Params) -> None:
     record = Recorder(stage)
     shape, recipe = architecture(params.model, manifest), RECIPES[name](params)
     refuse_excess("train", recipe, params, manifest)
-    identity = params.model_dump(include={"precision", "model"})
+    identity = params.model_dump(include={"precision", "max_images_per_device", "model"})
     identity |= {"train": recipe.model_dump(), "forget": manifest.request}
 
     def work(seed: int, folder: Path, resume: ResumeState) -> None:
         torch.manual_seed(derive_seed(seed, "initial weights", name))
         model = build(shape, params.model.pretrained)
         workers, minutes = params.data.workers, params.checkpoint_minutes
-        run = Run(stage, where, manifest, model, seed, resume, workers=workers, checkpoint_minutes=minutes)
+        run = Run(
+            stage, where, manifest, model, seed, resume, workers=workers, checkpoint_minutes=minutes,
+            max_images=params.max_images_per_device,
+        )  # fmt: skip
         run.drive(train_classifier(run, recipe, PARTS[name]))
         if where.main:
             header = new_header(shape, manifest, stage, recipe.model_dump(), seed=seed)

@@ -31,6 +31,7 @@ def main() -> None:
     outside = Path(f"data/inputs/models/{name}.json")  # tells images of a surrogate folder from others
     identity = {
         "precision": params.precision,
+        "max_images_per_device": params.max_images_per_device,
         name: config.model_dump(),
         "forget": manifest.request,
         "pretrained": params.model.pretrained,
@@ -42,7 +43,7 @@ def main() -> None:
         fresh = start.builder(params.model.pretrained)
         run = Run(
             name, where, manifest, start.model, seed, resume, start.modules, params.data.workers, fresh=fresh,
-            checkpoint_minutes=params.checkpoint_minutes,
+            checkpoint_minutes=params.checkpoint_minutes, max_images=params.max_images_per_device,
         )  # fmt: skip
         run.drive(program(run, config))
         if where.main:

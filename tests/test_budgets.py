@@ -63,7 +63,11 @@ def files() -> dict[Path, int]:
     [
         (["train.py", "original"], {"budget.steps": 3}, "train: 20 steps (20 epochs, 96 images, 64 a batch) are more"),
         (["pretrain_ec.py"], {"budget.steps": 3}, "pretrain_ec: 10 steps (10 epochs, 96 images, 256 a batch)"),
-        (["unlearn.py", "ec"], {"budget.steps": 3}, "ec: 28 steps (7 epochs, 96 images, 64 a batch) are more than"),
+        (
+            ["unlearn.py", "ec"],
+            {"budget.steps": 3, "ec.epochs": 7},
+            "ec: 28 steps (7 epochs, 96 images, 64 a batch) are more than",
+        ),
         (["evaluate.py", "ec"], {"budget.steps": 3}, "relearn: 5 draws x 3 shots x 2 lrs x 5 = 150 steps"),
         (["train.py", "original"], {"budget.memory_gb": 0.0001}, "train.batch_size: 2 x 64 images x "),
         (["evaluate.py", "ec"], {"budget.memory_gb": 0.0001}, "evaluate.max_samples: 138 images x 374 features"),

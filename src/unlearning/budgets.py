@@ -55,8 +55,10 @@ def sizes_of(model: nn.Module, channels: int, size: int) -> Sizes:
     return Sizes(parameter_count(model), sum(outputs) // IMAGES, widths + last + logits.shape[-1])
 
 
-def training_faults(key: str, recipe: Recipe, images: Counts, sizes: Sizes | None, budget: Budget) -> Iterator[str]:
-    """Yield what one training, of the block `key`, would need beyond the budget."""
+def training_faults(
+    key: str, recipe: Recipe, images: Counts, sizes: Sizes | None, budget: Budget, most: int | None = None
+) -> Iterator[str]:
+    """Yield what one training, of the block `key`, would need beyond the budget; most: images computed at once."""
     steps, batch = recipe.steps(images), recipe.batch_size
     if steps > budget.steps:
         yield (
@@ -64,7 +66,8 @@ def training_faults(key: str, recipe: Recipe, images: Counts, sizes: Sizes | Non
             f"than budget.steps {budget.steps:,}; lower epochs, or raise that"
         )
     if sizes is not None:
-        at_once = SIDES * min(batch, images.training) * sizes.outputs + COPIES * sizes.weights
+        whole = SIDES * min(batch, images.training)
+        at_once = min(whole, most or whole) * sizes.outputs + COPIES * sizes.weights
         weights = f"{COPIES} x {sizes.weights / 1e6:.3g} M weights"
         told = f"{SIDES} x {batch:,} images x {sizes.outputs / 1e6:.3g} M outputs and {weights}"
         yield from _memory(f"{key}.batch_size", at_once, told, budget)
@@ -114,7 +117,7 @@ def disk_faults(params: Params, images: Counts, sizes: Sizes, budget: Budget) ->
 def refuse_excess(key: str, recipe: Recipe, params: Params, manifest: Manifest) -> None:
     """Raise InputError, with the reckoning, where a training would need more than `budget:` allows."""
     images, sizes = counts_of(manifest), _sizes(params.model, manifest)
-    for fault in training_faults(key, recipe, images, sizes, params.budget):
+    for fault in training_faults(key, recipe, images, sizes, params.budget, params.max_images_per_device):
         raise InputError(f"params.yaml: {fault}")
 
 

@@ -247,8 +247,9 @@ def _budgets(read: Read) -> Iterator[str]:
     if read.images is None or not read.has("budget"):
         return
     images, sizes, budget = read.images, read.sizes, read.blocks["budget"]
+    most = read.params.max_images_per_device if read.has("max_images_per_device") else None
     for key, recipe in _recipes(read).items():
-        yield from training_faults(key, recipe, images, sizes, budget)
+        yield from training_faults(key, recipe, images, sizes, budget, most)
     if read.has("evaluate", "relearn", "attacks"):
         evaluate, relearn, shots = read.params.evaluate, read.params.relearn, read.params.attacks.shots
         yield from evaluation_faults(evaluate, relearn, shots, images, sizes, budget)

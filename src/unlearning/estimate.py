@@ -55,8 +55,9 @@ def run_on_a_copy(name: str, params: Params, manifest: Manifest, with_modules: b
     with tempfile.TemporaryDirectory() as scratch:
         resume, fresh = ResumeState(Path(scratch)), start.builder(params.model.pretrained)
         yield Run(
-            name, where, manifest, start.model, params.seeds[0], resume, modules, show_progress=False, fresh=fresh
-        )
+            name, where, manifest, start.model, params.seeds[0], resume, modules, show_progress=False, fresh=fresh,
+            max_images=params.max_images_per_device,
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -397,6 +397,7 @@ class Params(Block):
     inputs: Literal["times", "content", "kept"]
     budget: Budget
     checkpoint_minutes: Annotated[float, Within(0.0, 10_000.0, "minutes; a week has no more", above=True)]
+    max_images_per_device: Images | None
     data: Data
     forget: Forget
     model: Model

@@ -64,6 +64,7 @@ class Repetition:
     where: Launch
     judge: Judge
     scale: Scale
+    max_images: int | None  # computed at once
 
 
 def search_all(names: list[str]) -> Iterator[str]:
@@ -137,7 +138,8 @@ def repetition_of(name: str, seed: int, precision: str, params: Params, manifest
     scale = Scale(judge.reached(beside), space.forget_weight)
     if counts_idi(params):
         judge = judge.informed(start.model, beside, params)
-    return Repetition(seed, start, start.builder(params.model.pretrained), where, judge, scale)
+    fresh = start.builder(params.model.pretrained)
+    return Repetition(seed, start, fresh, where, judge, scale, params.max_images_per_device)
 
 
 def uses_retrained(params: Params) -> bool:
@@ -154,7 +156,8 @@ def key_of(name: str, params: Params, config: Recipe, bounds: Ranges) -> str:
     """Return a hash of exactly this method, settings, starts and code: trials of another are none of this search."""
     seeds = seeds_tried(params)
     goes_on = {"trials", "repetitions"}  # more trials go on from those there are; `seeds` tells repetitions apart
-    shared = {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
+    pieces = {} if params.max_images_per_device is None else {"max_images": params.max_images_per_device}
+    shared = pieces | {"seeds": seeds, "search": params.search.model_dump(exclude=goes_on)}
     if counts_idi(params):
         shared |= params.model_dump(include={"mutual_information", "idi"}) | {"layers": params.evaluate.layers}
     settings = shared | {"outside": outside_prints(name, config, params)} | config.model_dump(exclude=set(bounds))
@@ -205,7 +208,7 @@ def run_once(name: str, repetition: Repetition, config: Recipe) -> tuple[Reached
         resume, manifest = ResumeState(Path(scratch)), repetition.judge.manifest.without_validation()
         run = Run(
             name, repetition.where, manifest, start.model, repetition.seed, resume, start.modules, show_progress=False,
-            fresh=repetition.fresh,
+            fresh=repetition.fresh, max_images=repetition.max_images,
         )  # fmt: skip
         run.drive(method_program(name)(run, config))
     return repetition.judge.reached(run.model), run.progress.samples

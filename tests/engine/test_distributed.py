@@ -80,6 +80,7 @@ PROGRAMS: dict[str, Callable[[Run], Iterator[Tensor]]] = {
 }
 
 
+IN_PIECES = ("pretrain_ec", "ec", "cu_two_passes")  # in two processes as well: all programs are too many
 KEPT_IMAGES: list[list[int]] = [[0, 1, 2, 3], [1, 2], [0, 1], [2, 3], [3], []]  # images; the first two are process 0's
 
 
@@ -99,7 +100,7 @@ def scars_keep_loss(where: Launch, kept: list[int]) -> tuple[Tensor, Tensor]:
     return loss.detach(), own.grad
 
 
-def make_run(name: str, where: Launch) -> Run:
+def make_run(name: str, where: Launch, max_images: int | None = None) -> Run:
     """Return the run of a program in the working directory, which holds the split; the same in every process."""
     torch.manual_seed(0)
     model = build(SHAPE)
@@ -116,6 +117,7 @@ def make_run(name: str, where: Launch) -> Run:
         ResumeState(Path("scratch") / name),
         modules,
         fresh=partial(build, SHAPE),
+        max_images=max_images,
     )
 
 
@@ -156,6 +158,10 @@ def in_one_of_two_processes() -> None:
         run = make_run(name, where)
         progress = run.drive(program(run))
         torch.save((weights_of(run.network), progress.step, progress.samples), f"{name}-{where.rank}.pt")
+    for name in IN_PIECES:
+        run = make_run(f"pieces-{name}", where, max_images=3)
+        run.drive(PROGRAMS[name](run))
+        torch.save(weights_of(run.network), f"pieces-{name}-{where.rank}.pt")
     torch.save([scars_keep_loss(where, kept) for kept in KEPT_IMAGES], f"keep_loss-{where.rank}.pt")
     resume_module.SAVE_SHARE = float("inf")
     run = make_run("interrupted", where)
@@ -239,6 +245,23 @@ def test_two_processes_end_with_the_weights_of_one(name: str) -> None:
     # ... and not because nothing was learned.
     end = (run.modules if name == "pretrain_ec" else run.model).state_dict()
     assert max((end[key] - value).abs().max() for key, value in begin.items()) > 0.01
+
+
+@pytest.mark.usefixtures("two_processes")
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_two_processes_that_compute_in_pieces_end_with_the_same_weights(name: str) -> None:
+    expected, _, _ = torch.load(f"{name}-0.pt")
+    for rank in range(2):
+        torch.testing.assert_close(torch.load(f"pieces-{name}-{rank}.pt"), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_processes")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_run_in_pieces_ends_with_the_weights_of_one_without(name: str) -> None:
+    run = make_run(f"pieces-one-{name}", ONE, max_images=3)
+    run.drive(PROGRAMS[name](run))
+    expected, _, _ = torch.load(f"{name}-0.pt")
+    torch.testing.assert_close(weights_of(run.network), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.usefixtures("two_processes")

@@ -30,8 +30,10 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def write_params(seeds: tuple[int, ...] = (0,), **changes: dict[str, Any]) -> None:
-    values = values_of_params() | {"seeds": list(seeds)}
+def write_params(
+    seeds: tuple[int, ...] = (0,), max_images_per_device: int | None = None, **changes: dict[str, Any]
+) -> None:
+    values = values_of_params() | {"seeds": list(seeds), "max_images_per_device": max_images_per_device}
     for key, own in (SMALL | changes).items():
         values[key] |= own
     Path("params.yaml").write_text(yaml.safe_dump(values))

@@ -4,7 +4,7 @@ import math
 import os
 import resource
 import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -41,11 +41,11 @@ class Launch:
         """Return the context in which forward passes run."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def in_precision(self, network: nn.Module) -> nn.Module:
+    def in_precision(self, network: nn.Module) -> "InPrecision":
         """Return the module to call: its forward passes run in autocast, and their outputs leave as float32."""
         return InPrecision(network, self)
 
-    def distribute(self, network: nn.Module) -> nn.Module:
+    def distribute(self, network: nn.Module) -> "InPrecision":
         """Return the module to call, on the device, in the run's precision.
 
         Several processes average gradients and, on GPUs, share batch statistics.
@@ -182,6 +182,10 @@ class InPrecision(nn.Module):
         with self.launch.autocast():
             output = self.network(images)
         return output.float() if isinstance(output, Tensor) else output
+
+    def without_averaging(self) -> AbstractContextManager[object]:
+        """Return the context in which backward passes leave each process its own gradients, to be averaged later."""
+        return self.network.no_sync() if isinstance(self.network, DistributedDataParallel) else nullcontext()
 
 
 def launch(precision: str) -> Launch:

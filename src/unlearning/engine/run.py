@@ -26,6 +26,7 @@ from unlearning.engine.curves import Row
 from unlearning.engine.launch import Launch
 from unlearning.engine.loss_watch import LossWatch
 from unlearning.engine.optimisation import Moment, learning_rate, make_optimizer
+from unlearning.engine.pieces import InPieces
 from unlearning.engine.progress import Position, Progress
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.schedule import BatchSchedule
@@ -70,8 +71,9 @@ class Run:
         show_progress: bool = True,
         fresh: Callable[[], nn.Module] | None = None,
         checkpoint_minutes: float = math.inf,
+        max_images: int | None = None,
     ) -> None:
-        """checkpoint_minutes: after so many the state is saved within an epoch too."""
+        """checkpoint_minutes: after so many the state is saved within an epoch too. max_images: computed at once."""
         self.name, self.launch, self.manifest, self.model, self.modules = name, launch, manifest, model, modules
         self.seed, self.resume, self.workers, self._fresh = seed, resume, workers, fresh
         self.show_progress = show_progress and launch.main
@@ -84,7 +86,8 @@ class Run:
         has_validation = len(manifest.splits["validation"].labels) > 0
         self.validation = ImageSplit(manifest, "validation", launch.device, workers) if has_validation else None
         self.network: nn.Module = model
-        self._minutes = checkpoint_minutes
+        self._minutes, self._max_images = checkpoint_minutes, max_images
+        self._pieces: InPieces | None = None
         self._position = Position(launch.device)
         self._state = self._saved_before()
         self._within: Callable[[], None] | None = None  # sets the position to where an epoch was interrupted
@@ -110,13 +113,14 @@ class Run:
             )
         self._phase += 1
         self.network, self.recipe = network.train(), recipe
-        callable_network = self.launch.distribute(network)
+        distributed = self.launch.distribute(network)
+        self._pieces = None if self._max_images is None else InPieces(distributed, self._max_images)
         chosen = list(parameters) if parameters is not None else [p for p in network.parameters() if p.requires_grad]
         self._clipped = chosen
         self.optimizer = make_optimizer(chosen, recipe)
         if not (self._is_in_phase() and self._restored()) and not self._skips_phase():
             self.progress.epochs.append(0)
-        return callable_network
+        return self._pieces or distributed
 
     def epochs(self, steps: list[int]) -> Iterator[int]:
         """Yield the number of each epoch, counted on over the phases; `steps` are the optimiser steps of each.
@@ -329,6 +333,8 @@ class Run:
     def _step(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self._pieces is not None:
+            self._pieces.take_back()
         if self.recipe.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._clipped, self.recipe.clip_norm)
         moment = Moment(share=self._phase_step / self._phase_steps, epochs=self.progress.epochs[-1])
