@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro search results row erase purge verify test chaos lint clean
+.PHONY: repro parallel search results row erase purge verify test chaos lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -16,6 +16,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 repro: .venv/installed
 	@python -m unlearning check
 	@python -m unlearning run
+
+# e.g. make parallel SLOTS=4: several stages at once, each on a GPU of its own (docs/scale.md)
+parallel: .venv/installed
+	@python -m unlearning check
+	@python -m unlearning parallel --slots $(SLOTS)
 
 # e.g. make search METHOD=cu, or METHOD=all: chooses lr and epochs on the validation split; an interrupted search goes on
 search: .venv/installed
