@@ -100,6 +100,15 @@ def test_a_file_too_many_or_too_few_is_damage(stage: Stage, more: str | None) ->
     assert stage.done == [0]
 
 
+@pytest.mark.parametrize("name", ["out.txt", SUMS])
+def test_a_pipe_in_the_place_of_a_kept_file_is_damage_and_not_waited_for(stage: Stage, name: str) -> None:
+    path = stage.run(0)[0] / name
+    path.unlink()
+    os.mkfifo(path)
+    assert (stage.run(0)[0] / "out.txt").read_text() == "seed 0"
+    assert stage.done == [0]
+
+
 @pytest.mark.parametrize("changes", [{"lr": 0.2}, {"stage": "train@y"}])
 def test_other_parameters_or_another_stage_never_meet_an_old_folder(stage: Stage, changes: dict) -> None:
     stage.run(0)

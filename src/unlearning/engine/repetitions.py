@@ -84,8 +84,10 @@ def sums_of(folder: Path) -> dict[str, str]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Return whether a folder is there with just the files that were kept in it."""
+    """Return whether a folder is there with just the files that were kept in it; nothing but regular files is read."""
     try:
+        if not all(path.is_file() for path in folder.iterdir()):
+            return False
         return bool(read_json(folder / SUMS, Origin("the hashes of what is kept", None)) == sums_of(folder))
     except (InputError, OSError):
         return False
