@@ -68,10 +68,15 @@ def died(pid: str, born: str, where: str) -> bool | None:
     return not Process(int(pid), int(born, 16)).lives if where == place() else None
 
 
+def rank() -> int | None:
+    """Return which of the processes of a stage this is, before torch is there to ask; None where it is alone."""
+    found = next((os.environ[name] for name in RANKS if name in os.environ), "-1")
+    return None if found == "-1" else int(found)
+
+
 def first_of_all() -> bool:
-    """Return whether this is the one of several processes of a stage that writes, before torch is there to ask."""
-    found = next((os.environ[name] for name in RANKS if name in os.environ), "0")
-    return found in ("0", "-1")
+    """Return whether this is the one of several processes of a stage that writes."""
+    return not rank()
 
 
 def starter() -> Process | None:

@@ -22,10 +22,10 @@ from typing import IO, Any
 from ruamel.yaml.error import YAMLError
 
 from unlearning import errors
-from unlearning.errors import InputError, Stopped, and_more
+from unlearning.errors import InputError, Stopped, and_more, brief, same_command
 from unlearning.files import BEFORE_REPLACING, leftovers
 from unlearning.params_file import PARAMS
-from unlearning.processes import Process, first_of_all, starter, this_process
+from unlearning.processes import Process, first_of_all, rank, starter, this_process
 from unlearning.stopping import ask, heeded
 from unlearning.yaml_text import as_dvc_reads
 
@@ -36,6 +36,7 @@ LOOK_EVERY = 0.5  # seconds between looks at whether DVC is there
 WAIT = 10.0  # seconds that a stage whose DVC has gone has to end
 GONE = "DVC, which started it, has gone"
 ABSENT = "absent"
+LOST = re.compile("gloo|NCCL|Dist[A-Za-z]*Error|Connection (closed|reset) by peer|Broken pipe")  # of another process
 
 
 def run_stage(main: Callable[[], None]) -> None:
@@ -48,6 +49,17 @@ def _run(stage: "Stage", main: Callable[[], None]) -> None:
         with heeded(), alone(stage):
             before(stage)
             main()
+    except RuntimeError as error:
+        if rank() is None or not LOST.search(f"{type(error).__name__}: {error}"):
+            raise
+        raise InputError(
+            f"rank {rank()}: another process of {stage.name} has gone ({brief(str(error), 200)}); why is in its own "
+            f"output, or it was killed (memory?); {same_command()}"
+        ) from None
+    except InputError as error:
+        if not rank():
+            raise
+        raise InputError(f"rank {rank()}: {error}") from None
     except KeyboardInterrupt as stop:
         said = str(stop)
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT

@@ -2,9 +2,11 @@
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -25,13 +27,14 @@ from unlearning.engine.launch import Launch, convert_sync_batchnorm, launch
 from unlearning.engine.repetitions import KEPT, Needs, repeat
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.errors import Stopped
+from unlearning.errors import InputError, Stopped
 from unlearning.methods import method_program
 from unlearning.methods.scar import keep_loss
 from unlearning.models.architecture import Architecture
 from unlearning.models.backbone import build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import PretrainEC, Train, known_methods
+from unlearning.stage import run_stage
 from unlearning.training.classifier import train_classifier
 from unlearning.training.ec_modules import pretrain_ec_modules
 
@@ -318,5 +321,42 @@ def test_sharing_batch_statistics_leaves_the_function_as_it_is() -> None:
         torch.testing.assert_close(shared(images), expected)
 
 
+def dies_or_waits() -> None:
+    """Train until the second process is killed, or, where it is said so, raises an error that is the user's to mend."""
+    where = launch("fp32")
+    run = make_run("dies", where)
+
+    def program() -> Iterator[Tensor]:
+        for number, loss in enumerate(train_classifier(run, TRAIN, "all")):
+            if (number, where.rank) == (3, 1):
+                if sys.argv[1] == "refuses":
+                    raise InputError("cannot read the image cat/7.png; repair it")
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield loss
+
+    run.drive(program())
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("dies", ["error: rank 0: another process of test_distributed@dies has gone ("]),
+        ("refuses", ["error: rank 1: cannot read the image cat/7.png; repair it", "error: rank 0: another process of"]),
+    ],
+)
+def test_a_process_that_ends_stops_the_others_within_a_minute_and_its_rank_is_named(
+    two_processes: Path, warm: Path, how: str, said: list[str]
+) -> None:
+    began = time.monotonic()
+    done = processes(2, [__file__, how], two_processes, warm)
+    assert time.monotonic() - began < 60
+    assert done.returncode != 0
+    own = re.findall("error: rank.*", done.stderr)
+    assert any(line.startswith(said[0]) for line in own), done.stderr
+    assert all(any(line.startswith(one) for one in said) for line in own)
+    assert "stages/" not in done.stderr
+    assert "engine/run.py" not in done.stderr, "no traceback of ours"
+
+
 if __name__ == "__main__":
-    in_one_of_two_processes()
+    run_stage(dies_or_waits) if sys.argv[1:] else in_one_of_two_processes()
