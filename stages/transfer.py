@@ -5,12 +5,12 @@ from pathlib import Path
 
 from unlearning.data.manifest import FORGET, MANIFEST, load_manifest
 from unlearning.engine.launch import launch
-from unlearning.errors import InputError
 from unlearning.files import write_json
 from unlearning.models.checkpoint import checkpoint_path, load_model
 from unlearning.params_file import load_params
 from unlearning.records.transferred import transfer_record
 from unlearning.run_record import Recorder
+from unlearning.sources.downstream import set_named
 from unlearning.stage import run_stage
 from unlearning.transfer import transfer
 
@@ -21,9 +21,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     given, _ = parser.parse_known_args()  # dvc.yaml gives the whole entry, so that a changed one is another command
     params, manifest = load_params(), load_manifest()
-    entry = next((entry for entry in params.downstream if entry.name == given.name), None)
-    if entry is None:
-        raise InputError(f"downstream: params.yaml has no set named {given.name!r}")
+    entry = set_named(given.name, params.downstream)
     record = Recorder(f"transfer@{entry.name}/{given.model}")
     where, numbers = launch(params.precision), {}
     for seed in params.seeds:

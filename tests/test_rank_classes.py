@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.architectures import enliven
 from tests.conftest import PARAMS, SHAPE
-from unlearning.data.manifest import Manifest, load_manifest
+from unlearning.data.manifest import Manifest, load_manifest, load_samples
 from unlearning.errors import InputError
 from unlearning.models.backbone import build
 from unlearning.params import DownstreamSet, Params
@@ -88,7 +88,7 @@ def shades(world: Manifest) -> Manifest:
 
 @pytest.mark.usefixtures("answers", "shades")
 def test_predictions_of_all_seeds_are_counted_together(params: Params) -> None:
-    predicted, images = counted("shades", params)
+    predicted, images = counted("shades", params, load_samples())
     assert images == 6
     assert predicted.tolist() == [0, 2, 2, 3, 4, 1]  # seed 0: 1 1 3 3 3 4; seed 1: each one further
 
@@ -107,7 +107,7 @@ def test_the_list_is_one_that_a_request_reads() -> None:
 @pytest.mark.usefixtures("world")
 def test_an_unknown_set_is_refused_with_those_there_are(params: Params) -> None:
     with pytest.raises(InputError, match=r"no set named 'shade'; there are shades \(did you mean 'shades'\?\)"):
-        counted("shade", params)
+        counted("shade", params, load_samples())
 
 
 @pytest.mark.usefixtures("world", "params", "shades")

@@ -7,21 +7,18 @@ end says that nothing is left.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
 from unlearning.errors import InputError, Stopped
 from unlearning.forecast import readable
+from unlearning.processes import pass_down
 
 LOGS = Path(".scratch/parallel")
 DVC = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro"]  # DVC plans and saves a stage at a time
@@ -79,12 +76,14 @@ def parallel(slots: int) -> Iterator[str]:
 
 def run_all(plan: Plan, slots: int) -> Iterator[Ended]:
     """Run the stages of a plan, each when it is ready and a slot is free."""
+    devices = [device_of(slot, slots) for slot in range(slots)]
     free, running = list(range(slots)), set[Future[Ended]]()
     with ThreadPoolExecutor(slots) as pool:
         while plan.ready() or running:
             for name in plan.ready()[: len(free)]:
                 plan.running.add(name)
-                running.add(pool.submit(run_stage_in, name, free.pop(0), slots))
+                slot = free.pop(0)
+                running.add(pool.submit(run_stage_in, name, slot, devices[slot]))
             over, running = wait(running, return_when=FIRST_COMPLETED)
             for ended in (future.result() for future in over):
                 free.append(ended.slot)
@@ -93,18 +92,9 @@ def run_all(plan: Plan, slots: int) -> Iterator[Ended]:
                 yield ended
 
 
-def pass_signals_on() -> None:
-    """Let SIGTERM and SIGHUP end the stages that run, and then this process; Ctrl-C reaches all of them anyway."""
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, end)
-
-
 def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Ask the stages that run to stop, as whoever waits for them is asked to; they save what they have."""
-    for one in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            one.send_signal(number)
+    pass_down(number)
     raise Stopped(number)
 
 
@@ -117,13 +107,13 @@ def stages_and_needs() -> dict[str, set[str]]:
         return {stage.addressing: {one.addressing for one in index.graph.successors(stage)} for stage in index.stages}
 
 
-def run_stage_in(name: str, slot: int, slots: int) -> Ended:
-    """Run one stage with the device of a slot."""
+def run_stage_in(name: str, slot: int, device: dict[str, str]) -> Ended:
+    """Run one stage in a slot; device: what its environment says of that."""
     log, started = log_of(name), time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as file:
         command = [*DVC, "--single-item", name]
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | device_of(slot, slots))
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | device)
     fault = "" if done.returncode == 0 else said_last(log) or f"exit code {done.returncode}"
     return Ended(name, slot, time.monotonic() - started, fault)
 

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import psutil
 
@@ -55,6 +58,22 @@ def place() -> str:
     with suppress(OSError):
         space = str(Path("/proc/self/ns/pid").readlink())
     return hashlib.sha256(f"{socket.gethostname()} {space}".encode()).hexdigest()[:8]
+
+
+def pass_down(number: int) -> bool:
+    """Send a signal to all processes that this one has started, and to theirs; return whether there are any."""
+    below = psutil.Process().children(recursive=True)
+    for one in below:
+        with suppress(psutil.Error):
+            one.send_signal(number)
+    return bool(below)
+
+
+def on_request_to_end(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Let SIGTERM and SIGHUP call a handler, but for one that this process was started to ignore."""
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, handler)
 
 
 def token() -> str:

@@ -9,15 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unlearning.data.manifest import load_samples
+from unlearning.data.manifest import Manifest, load_samples
 from unlearning.engine.launch import launch
-from unlearning.errors import InputError, did_you_mean
+from unlearning.errors import InputError
 from unlearning.evaluation.forward_pass import forward_pass
 from unlearning.files import write_atomically
 from unlearning.models.checkpoint import load_model
 from unlearning.params import Params
 from unlearning.params_file import load_params
-from unlearning.sources.downstream import image_split, load_downstream
+from unlearning.sources.downstream import image_split, load_downstream, set_named
 
 MODEL = "original"
 
@@ -28,10 +28,9 @@ def rank_classes(name: str, count: int, to: Path) -> str:
     The predictions of all seeds' models are counted together: they share one request. Raises InputError for a set that
     is not among them, and where fewer classes are predicted at all.
     """
-    params = load_params()
-    predicted, images = counted(name, params)
+    params, manifest = load_params(), load_samples()
+    predicted, images = counted(name, params, manifest)
     chosen = most_frequent(predicted, count)
-    manifest = load_samples()
     seeds = f"{len(params.seeds)} seeds" if len(params.seeds) > 1 else "one seed"
     head = f"# what {MODEL} predicts most often for the {images} images of {name}, {seeds} counted together"
     lines = [f"{manifest.classes[label]!r}  # {predicted[label]} times" for label in chosen]
@@ -39,15 +38,9 @@ def rank_classes(name: str, count: int, to: Path) -> str:
     return f"{to}: {count} of {len(manifest.classes)} classes; to forget them: forget.scenario: file, forget.file: {to}"
 
 
-def counted(name: str, params: Params) -> tuple[Tensor, int]:
+def counted(name: str, params: Params, manifest: Manifest) -> tuple[Tensor, int]:
     """Return how often each class, int64 (classes,), is predicted for the images of a set; and how many these are."""
-    entry = next((entry for entry in params.downstream if entry.name == name), None)
-    if entry is None:
-        names = [entry.name for entry in params.downstream]
-        there_are = f"there are {', '.join(names)}{did_you_mean(name, names)}" if names else "it has none"
-        raise InputError(f"downstream: params.yaml has no set named {name!r}; {there_are}")
-    manifest, where = load_samples(), launch(params.precision)
-    images = load_downstream(entry)
+    images, where = load_downstream(set_named(name, params.downstream)), launch(params.precision)
     split = image_split(images, manifest, where.device, params.data.workers, params.data.max_pixels)
     predicted = torch.zeros(len(manifest.classes), dtype=torch.int64)
     for seed in params.seeds:

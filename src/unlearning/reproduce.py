@@ -12,11 +12,10 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-import psutil
-
 from unlearning.errors import Stopped
 from unlearning.forecast import Forecast, key_of, known_times, readable
 from unlearning.params_file import load_values
+from unlearning.processes import on_request_to_end, pass_down
 
 RUNS, STARTS = "dvc.stage.run", "Running stage '%s':"  # the logger and the message by which DVC says that one starts
 ALL_DEPEND_ON = ("seeds", "precision", "data", "forget", "model")  # blocks that tell how much there is to compute
@@ -37,9 +36,7 @@ def reproduce(arguments: list[str]) -> None:
     teller.listen_to(dvc.repo.reproduce)
     logging.getLogger("dvc.stage").addHandler(teller)
     logging.getLogger("dvc.cli").addFilter(interrupts)
-    for one in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, pass_on)
+    on_request_to_end(pass_on)
     code = dvc.cli.main(["repro", *arguments])
     if interrupts.of_dvc:
         raise interrupts.of_dvc
@@ -52,12 +49,8 @@ def reproduce(arguments: list[str]) -> None:
 
 def pass_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     """Send a signal to the stage that runs; where there is none, end here."""
-    below = psutil.Process().children(recursive=True)
-    if not below:
+    if not pass_down(number):
         raise Stopped(number)
-    for one in below:
-        with suppress(psutil.Error):
-            one.send_signal(number)
 
 
 class Teller(logging.Handler):

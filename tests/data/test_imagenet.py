@@ -84,6 +84,17 @@ def test_classes_are_named_by_id_and_meaning_in_the_order_of_their_ids(load: Loa
     assert [path.is_file() for path in source.train.files] == [True] * 16
 
 
+def test_ids_are_below_the_root_wherever_it_is_looked_at_from(
+    by_folders: Path, load: Load, make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load().train.ids
+    monkeypatch.chdir(by_folders)
+    for name, root in (("imagenet", "."), ("imagenet", str(by_folders) + "/"), ("image_folder", ".")):
+        source = load_source(make_data(name=name, root=root))
+        assert source.train.ids == expected
+        assert all(path.is_file() for path in source.train.files)
+
+
 @pytest.mark.usefixtures("by_folders")
 def test_the_official_validation_images_are_the_test_split(load: Load) -> None:
     source = load()

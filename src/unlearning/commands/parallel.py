@@ -17,10 +17,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     from unlearning.errors import InputError
-    from unlearning.parallel import parallel, pass_signals_on
+    from unlearning.parallel import end, parallel
+    from unlearning.processes import on_request_to_end
 
     if options.slots < 1:
         raise InputError(f"--slots {options.slots}: one at least was expected")
-    pass_signals_on()
+    on_request_to_end(end)  # Ctrl-C reaches all of them anyway
     for line in parallel(options.slots):
         print(line, flush=True)

@@ -46,6 +46,12 @@ def files_below(folder: Path) -> Found:
     return Found(sorted(found.images), sorted(found.others), sorted(found.bad))
 
 
+def folders_in(folder: Path) -> list[Path]:
+    """Return the visible folders within a folder, sorted; none where it is not there."""
+    below = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in below if path.is_dir() and not path.name.startswith("."))
+
+
 def is_image(path: Path) -> bool:
     """Tell by the suffix whether a file is one that `read_image` reads."""
     return path.suffix.lower() in EXTENSIONS

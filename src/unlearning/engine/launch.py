@@ -104,8 +104,8 @@ class Launch:
         """Return the rows of all processes, which have so many; they travel as bytes, a bounded number at once."""
         whole = torch.empty(sum(counts), *own.shape[1:], dtype=own.dtype)
         width = math.prod(own.shape[1:])
-        at_once = max(1, JOINED_BYTES // max(1, width * own.element_size()))
-        for start in range(0, max(counts), at_once):
+        at_once = min(max(counts), max(1, JOINED_BYTES // max(1, width * own.element_size())))
+        for start in range(0, max(counts), at_once or 1):
             sent = torch.zeros(at_once, *own.shape[1:], dtype=own.dtype)
             mine = own[start : start + at_once]
             sent[: len(mine)] = mine

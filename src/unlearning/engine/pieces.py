@@ -65,23 +65,23 @@ class InPieces(nn.Module):
             return
         after = _random(self._calls[0].pieces[0].device)
         for call in self._calls:
-            starts = [0, *torch.tensor([len(piece) for piece in call.pieces]).cumsum(0).tolist()]
             for number, piece in enumerate(call.pieces):
                 _set_random(call.random[number], piece.device)
                 is_last = call is self._calls[-1] and number == len(call.pieces) - 1
                 with nullcontext() if is_last else self.network.without_averaging():
-                    self._take_back(piece, call.outputs, slice(starts[number], starts[number + 1]))
+                    self._take_back(piece, [_of_piece(one.grad, number, len(call.pieces)) for one in call.outputs])
         self._calls.clear()
         _set_random(after, piece.device)
 
-    def _take_back(self, piece: Tensor, outputs: list[Tensor], rows: slice) -> None:
-        again = list(_tensors(self.network(piece)))
-        pairs = [
-            (own, whole.grad[rows])
-            for own, whole in zip(again, outputs, strict=True)
-            if own.requires_grad and whole.grad is not None
-        ]
+    def _take_back(self, piece: Tensor, gradients: list[Tensor | None]) -> None:
+        again = zip(_tensors(self.network(piece)), gradients, strict=True)
+        pairs = [(own, gradient) for own, gradient in again if own.requires_grad and gradient is not None]
         torch.autograd.backward([own for own, _ in pairs], [gradient for _, gradient in pairs])
+
+
+def _of_piece(gradient: Tensor | None, number: int, pieces: int) -> Tensor | None:
+    """Return the rows of one piece, as `forward` has split the images."""
+    return None if gradient is None else gradient.tensor_split(pieces)[number]
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

@@ -28,6 +28,14 @@ class Samples:
         return [] if self.root is None else Below(self.root, self.ids)
 
 
+def samples_of(files: list[list[Path]], root: Path) -> Samples:
+    """Return the samples of all classes, one class after the other: the files of each, which lie below the root."""
+    start = str(root / "_")[:-1]  # cut off: of a million paths `relative_to` takes ten seconds
+    ids = [str(path).removeprefix(start) for of_class in files for path in of_class]
+    labels = np.repeat(np.arange(len(files), dtype=np.int64), [len(of_class) for of_class in files])
+    return Samples(ids, labels, pixels=None, root=root)
+
+
 @dataclass(frozen=True)
 class Source:
     classes: list[str]

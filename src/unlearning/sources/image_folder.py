@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from unlearning.data.class_names import look
 from unlearning.data.image_files import (
     EXTENSIONS,
     Found,
     files_below,
+    folders_in,
     is_image,
     looks_like_an_image,
     printable,
@@ -20,7 +19,7 @@ from unlearning.data.image_files import (
 )
 from unlearning.errors import InputError
 from unlearning.params import Data
-from unlearning.sources import Samples, Source
+from unlearning.sources import Source, samples_of
 
 SPLIT_NAMES = {  # in small letters, without "set" behind them: Test, test_set and Testset are all the test split
     "train": ("train", "training"),
@@ -54,7 +53,7 @@ def read_tree(root: Path, key: str) -> Source:
     files = {split: _files_by_class(folder, classes) for split, folder in folders.items()}
     found = [of_class for of_classes in files.values() for of_class in of_classes]
     refuse_broken([bad for of_class in found for bad in of_class.bad], key)
-    samples = {split: _samples(of_classes, root) for split, of_classes in files.items()}
+    samples = {split: samples_of([one.images for one in of_classes], root) for split, of_classes in files.items()}
     others = [path for of_class in found for path in of_class.others]
     return Source(
         classes,
@@ -68,7 +67,7 @@ def read_tree(root: Path, key: str) -> Source:
 
 def _split_folders(root: Path, key: str) -> dict[str, Path]:
     """Return the folder of each split that has one; a tree without the names of splits is all training split."""
-    below = _folders(root)
+    below = folders_in(root)
     found = {split: [folder for folder in below if _split(folder) == split] for split in SPLIT_NAMES}
     if not any(found.values()):
         return {"train": root}
@@ -101,7 +100,7 @@ def _refuse_classes_beside(found: dict[str, list[Path]], others: list[Path], roo
 def _refuse_splits_within(class_folders: list[Path], root: Path, key: str) -> None:
     """Refuse classes that are split themselves: read as one tree, their test images would be trained on."""
     for folder in class_folders:
-        splits = [path for path in _folders(folder) if _split(path)]
+        splits = [path for path in folders_in(folder) if _split(path)]
         if len({_split(path) for path in splits}) > 1:
             raise InputError(
                 f"{key}: {folder} can be read two ways: as a class, or as a set with the splits {_names(splits)}; "
@@ -115,14 +114,8 @@ def _split(folder: Path) -> str | None:
     return next((split for split, names in SPLIT_NAMES.items() if name in names), None)
 
 
-def _folders(folder: Path) -> list[Path]:
-    """Return the visible folders within a folder, sorted; none where it is not there."""
-    below = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in below if path.is_dir() and not path.name.startswith("."))
-
-
 def _class_names(folder: Path) -> list[str]:
-    names = [path.name for path in _folders(folder)]
+    names = [path.name for path in folders_in(folder)]
     if not names:
         raise InputError(f"{folder} has no class folders; expected {folder}/<class>/*.png (or jpg, jpeg, webp, ...)")
     return names
@@ -150,13 +143,6 @@ def _files_by_class(folder: Path, classes: list[str]) -> list[Found]:
     return files
 
 
-def _samples(files: list[Found], root: Path) -> Samples:
-    images = [of_class.images for of_class in files]
-    paths = [path for of_class in images for path in of_class]
-    labels = np.repeat(np.arange(len(images), dtype=np.int64), [len(of_class) for of_class in images])
-    return Samples([str(path.relative_to(root)) for path in paths], labels, pixels=None, root=root)
-
-
 def _splits_note(folders: dict[str, Path]) -> list[str]:
     if "validation" not in folders:
         return []
@@ -168,7 +154,7 @@ def _splits_note(folders: dict[str, Path]) -> list[str]:
 def _folders_note(root: Path, folders: dict[str, Path]) -> list[str]:
     if folders["train"] == root:
         return []
-    left_out = [folder for folder in _folders(root) if folder not in folders.values()]
+    left_out = [folder for folder in folders_in(root) if folder not in folders.values()]
     return [f"not read: the folder(s) {_names(left_out)}, without images"] if left_out else []
 
 

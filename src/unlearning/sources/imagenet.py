@@ -7,19 +7,17 @@ which is that of every ImageNet classifier. No file is opened or copied: the fol
 
 import csv
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from unlearning.data.class_names import WORDNET_ID
-from unlearning.data.image_files import Found, files_below, refuse_broken
+from unlearning.data.image_files import Found, files_below, folders_in, refuse_broken
 from unlearning.data.parallel import mapped
 from unlearning.data.text_lists import lines_of
 from unlearning.errors import InputError, and_more
 from unlearning.params import Data
-from unlearning.sources import Samples, Source
+from unlearning.sources import Source, samples_of
 
 TRAIN, VAL = "train", "val"
 KIT = Path("ILSVRC2012_devkit_t12/data")  # the development kit, as its archive unpacks
@@ -37,11 +35,11 @@ def load(data: Data) -> Source:
     """
     root = Path(data.root)
     wordnet_ids = _class_folders(root)
-    train = _samples(root, _by_folders(root / TRAIN, wordnet_ids))
+    train = samples_of(_by_folders(root / TRAIN, wordnet_ids), root)
     files, left_out = _validation_files(root, wordnet_ids)
     note = f"{left_out} validation images are of classes without a folder in {root / TRAIN}, and left out"
     return Source(
-        _with_meanings(wordnet_ids), train, _samples(root, files), notes=[note] * bool(left_out), eight_bits=True
+        _with_meanings(wordnet_ids), train, samples_of(files, root), notes=[note] * bool(left_out), eight_bits=True
     )
 
 
@@ -49,7 +47,7 @@ def _class_folders(root: Path) -> list[str]:
     folder = root / TRAIN
     if not folder.is_dir():
         raise InputError(f"data.root: no folder {folder}; {HOW}")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [path.name for path in folders_in(folder)]
     other = [name for name in names if not WORDNET_ID.fullmatch(name)]
     if other or not names:
         found = f"the folder {other[0]!r}" if other else "no folder"
@@ -78,7 +76,7 @@ def _validation_files(root: Path, wordnet_ids: list[str]) -> tuple[list[list[Pat
     folder = root / VAL
     if not folder.is_dir():
         raise InputError(f"data.root: no folder {folder}; {HOW}")
-    folders = [path.name for path in folder.iterdir() if path.is_dir() and WORDNET_ID.fullmatch(path.name)]
+    folders = [path.name for path in folders_in(folder) if WORDNET_ID.fullmatch(path.name)]
     if folders:
         others = sorted(set(folders) - set(wordnet_ids))
         return _by_folders(folder, wordnet_ids), sum(len(_listed(folder / name).images) for name in others)
@@ -147,15 +145,6 @@ def _labels_of_kaggle(path: Path) -> dict[int, str]:
             raise InputError(f"data.root: {path}, line {number}: expected ILSVRC2012_val_<number>,<WordNet id> <box>")
         labels[int(image[0])] = wordnet_id
     return labels
-
-
-def _samples(root: Path, files: Iterable[list[Path]]) -> Samples:
-    """Return the samples of all classes, one class after the other."""
-    of_classes = list(files)
-    below = len(str(root)) + 1
-    ids = [str(path)[below:] for of_class in of_classes for path in of_class]
-    labels = np.repeat(np.arange(len(of_classes), dtype=np.int64), [len(of_class) for of_class in of_classes])
-    return Samples(ids, labels, pixels=None, root=root)
 
 
 def _with_meanings(wordnet_ids: list[str]) -> list[str]:

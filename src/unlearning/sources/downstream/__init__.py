@@ -32,6 +32,16 @@ class LabelledImages:
     pixels: Tensor | None = None  # uint8 (N, 3, H, W), or None where the images are files
 
 
+def set_named(name: str, sets: list[DownstreamSet]) -> DownstreamSet:
+    """Return the entry of `downstream:` of this name; raises InputError that lists those there are."""
+    for entry in sets:
+        if entry.name == name:
+            return entry
+    names = [entry.name for entry in sets]
+    there_are = f"there are {', '.join(names)}{did_you_mean(name, names)}" if names else "it has none"
+    raise InputError(f"downstream: params.yaml has no set named {name!r}; {there_are}")
+
+
 def load_downstream(entry: DownstreamSet) -> LabelledImages:
     """Return the images of one entry of `downstream:`; without the official split where `split: random` asks for that.
 
