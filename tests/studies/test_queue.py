@@ -1,5 +1,9 @@
+import json
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +14,7 @@ from tests.pipeline import wait_for
 from unlearning.errors import InputError
 from unlearning.params import Params
 from unlearning.params_file import load_params
-from unlearning.studies.queue import dvc, git, give_up_lost, plan, queued, refuse_relative, with_status
+from unlearning.studies.queue import RECORDS, dvc, end, git, give_up_lost, plan, queued, refuse_relative, with_status
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,8 +57,56 @@ e83d7c2  sensitivity-b      07:59 PM   Queued
 
 
 def test_the_names_of_a_status_are_read() -> None:
-    assert with_status(STATUS, "Running") == {"sensitivity-a"}
-    assert with_status(STATUS, "Queued", "Running") == {"sensitivity-a", "sensitivity-b"}
+    assert with_status(STATUS, "Running") == {"sensitivity-a": "0aefad3"}
+    assert set(with_status(STATUS, "Queued", "Running")) == {"sensitivity-a", "sensitivity-b"}
+
+
+EXPERIMENT = "0aefad3" + 33 * "0"
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Callable[[int], Path]:
+    """Return what writes DVC's record of an experiment that a process of some pid runs."""
+
+    def written(pid: int) -> Path:
+        path = tmp_path / f"{EXPERIMENT}.json"
+        path.write_text(json.dumps({"pid": pid, "stdin": None, "returncode": None}))
+        return path
+
+    return written
+
+
+def returncode(record: Path) -> int | None:
+    return json.loads(record.read_text())["returncode"]
+
+
+def test_an_experiment_that_runs_on_is_ended_with_what_it_started(record: Callable[[int], Path]) -> None:
+    command = "import subprocess, sys; subprocess.run(['sleep', '1000'])"
+    with subprocess.Popen([sys.executable, "-c", command, f"run/{EXPERIMENT}.run"]) as process:
+        wait_for(lambda: psutil.Process(process.pid).children())
+        (below,) = psutil.Process(process.pid).children()
+        written = record(process.pid)
+        end(written)
+        assert process.wait(10) == -signal.SIGKILL
+    assert not below.is_running() or below.status() == psutil.STATUS_ZOMBIE
+    assert json.loads(written.read_text()) == {"pid": process.pid, "stdin": None, "returncode": -signal.SIGKILL}
+
+
+def test_a_process_that_got_the_pid_of_an_experiment_later_is_left_alone(record: Callable[[int], Path]) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as innocent:
+        written = record(innocent.pid)
+        end(written)
+        assert innocent.poll() is None
+        assert returncode(written) == -signal.SIGKILL
+        innocent.kill()
+
+
+def test_an_experiment_that_nobody_has_waited_for_has_ended(record: Callable[[int], Path]) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        wait_for(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE)
+        written = record(ended.pid)
+        end(written)
+        assert returncode(written) == -signal.SIGKILL
 
 
 @pytest.fixture
@@ -93,6 +145,21 @@ def at_work(folder: Path) -> list[psutil.Process]:
     """Return the processes of DVC's queue and its stage that run in a repository."""
     found = psutil.process_iter(["cwd", "cmdline"])
     return [one for one in found if one.pid != os.getpid() and (one.info["cwd"] or "").startswith(str(folder))]
+
+
+@pytest.mark.pipeline
+@pytest.mark.usefixtures("endless")
+def test_an_experiment_that_runs_on_without_its_worker_is_ended_and_given_up(tmp_path: Path) -> None:
+    dvc("queue", "start", quiet=False)
+    wait_for(lambda: any(one.info["cmdline"] == ["sleep", "1000"] for one in at_work(tmp_path)))
+    (record,) = RECORDS.glob("*/*.json")
+    runs_on = psutil.Process(json.loads(record.read_text())["pid"])
+    below = {one.pid for one in runs_on.children(recursive=True)}
+    for one in at_work(tmp_path):
+        if one.pid not in {runs_on.pid, *below}:
+            one.kill()
+    assert (give_up_lost(), queued()) == ({"endless"}, set())
+    wait_for(lambda: not at_work(tmp_path))
 
 
 def kill_all(folder: Path) -> None:

@@ -3,18 +3,26 @@
 What an experiment shares with the workspace or with another one, such as the original model, comes from DVC's cache.
 """
 
+import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
 
 from unlearning.erase import start_of
 from unlearning.errors import InputError
+from unlearning.files import write_json
 from unlearning.inputs import outside_of, surrogates_of
 from unlearning.params import Params
 from unlearning.params_file import load_params, load_values
 from unlearning.studies.study import Experiment, experiment_name, load_study, overrides_of
 
+RECORDS = Path(".dvc/tmp/exps/run")  # one a running experiment, <commit>/<commit>.json
 NO_WORKER = "Worker status: 0 active, 0 idle"  # as `dvc queue status` says it
 
 
@@ -79,7 +87,7 @@ def finished() -> dict[str, str]:
 
 def queued() -> set[str]:
     """Return the names of the experiments that wait in the queue, or run."""
-    return with_status(dvc("queue", "status"), "Queued", "Running")
+    return set(with_status(dvc("queue", "status"), "Queued", "Running"))
 
 
 def give_up_lost() -> set[str]:
@@ -88,16 +96,33 @@ def give_up_lost() -> set[str]:
     So it is after a machine went down: DVC would wait for them for ever.
     """
     said = dvc("queue", "status")
-    lost = with_status(said, "Running") if NO_WORKER in said else set()
-    for name in sorted(lost):
+    lost = with_status(said, "Running") if NO_WORKER in said else {}
+    for name, task in sorted(lost.items()):
+        for record in RECORDS.glob(f"{task}*/{task}*.json"):
+            end(record)
         dvc("queue", "kill", "--force", name)
-    return lost
+    return set(lost)
 
 
-def with_status(said: str, *wanted: str) -> set[str]:
-    """Return the names of the experiments of a status in what `dvc queue status` prints."""
+def end(record: Path) -> None:
+    """End the experiment of a record of DVC's, if it runs on without its worker, and write there that it has ended.
+
+    DVC itself would take any process of the recorded pid for it, also another one's, and one that nobody waits for.
+    """
+    experiment, recorded = record.stem, json.loads(record.read_text())
+    with suppress(psutil.Error):
+        process = psutil.Process(recorded["pid"])
+        if any(experiment in word for word in process.cmdline()):
+            for one in [*process.children(recursive=True), process]:
+                one.kill()
+    if recorded["returncode"] is None:
+        write_json(record, recorded | {"returncode": -signal.SIGKILL})
+
+
+def with_status(said: str, *wanted: str) -> dict[str, str]:
+    """Return {name: first digits of its commit} of the experiments of a status in what `dvc queue status` prints."""
     rows = [line.split() for line in said.splitlines()]
-    return {row[1] for row in rows if row and row[-1] in wanted}
+    return {row[1]: row[0] for row in rows if row and row[-1] in wanted}
 
 
 def refuse_relative(params: Params) -> None:
