@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro parallel search results row erase purge verify test chaos lint clean
+.PHONY: repro parallel search results row erase purge verify test chaos bench lint clean
 .DEFAULT_GOAL := repro
 
 .venv/installed: pyproject.toml
@@ -62,6 +62,14 @@ chaos: .venv/installed
 	@mkdir -p .scratch && rm -f .scratch/chaos.jsonl
 	CHAOS=$${CHAOS:-1} CHAOS_TALLY=$(CURDIR)/.scratch/chaos.jsonl OMP_NUM_THREADS=1 python -m pytest -m chaos -n 2; \
 	  failed=$$?; python -m tests.chaos .scratch/chaos.jsonl docs/reliability.md && exit $$failed
+
+# what is fast and what is not, beside other ways to do the same: docs/speed.md. The peers are for this alone, and pin an old torch:
+# without their dependencies, in a folder of their own; without them, or without a network, their lines are left out
+PEERS := .scratch/peers
+bench: .venv/installed
+	@test -d $(PEERS) || python -m pip install --quiet --no-deps --target $(PEERS) pytorch-metric-learning==2.9.0 \
+	  supreme-unlearning==0.1.5 lightning lightning-utilities torchmetrics wandb opentelemetry-api xxhash debugpy || true
+	@PYTHONPATH=.:$(PEERS) python -m benchmarks
 
 lint: .venv/installed
 	ruff check .

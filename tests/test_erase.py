@@ -3,13 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SHAPE, config_of, values_of_params
-from unlearning import erase, estimate
+from unlearning import erase
 from unlearning.commands import main
-from unlearning.data.manifest import Manifest
-from unlearning.models.backbone import build
-from unlearning.models.checkpoint import Checkpoint, checkpoint_path, new_header, save_checkpoint
-from unlearning.params import Params, Start
 from unlearning.params_file import load_params
 from unlearning.scenario import write_values
 
@@ -66,39 +61,3 @@ def test_a_wrong_call_is_refused_and_changes_nothing(
         main(["erase", *argv])
     assert re.search(message, capsys.readouterr().err)
     assert params_file.read_bytes() == before
-
-
-def test_the_estimate_knows_the_steps_of_each_stage_ahead_and_writes_nothing(
-    world: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = small_params({"rl": Start(start="original"), "ec": Start(start="ec_modules")})
-    save_checkpoint(
-        checkpoint_path("original", 0), Checkpoint(new_header(SHAPE, world, "train@original", {}), build(SHAPE), None)
-    )
-    configs = {"rl": config_of("rl"), "ec": config_of("ec", omega=2)}
-    monkeypatch.setattr(estimate, "method_config", configs.__getitem__)
-    before = sorted(Path().rglob("*"))
-    found = estimate.rehearsals(params, world)
-    assert list(found) == ["pretrain_ec", "rl", "ec"]
-    forget, everything = (len(world.select("train", part)) // 8 for part in ("forget", "all"))
-    assert found["pretrain_ec"].steps == params.pretrain_ec.epochs * everything
-    assert found["ec"].steps == configs["ec"].epochs * forget * configs["ec"].omega
-    assert found["rl"].steps > found["rl"].step > 0
-    assert all(one.seconds == one.before + one.steps * one.step for one in found.values())
-    assert sorted(Path().rglob("*")) == before
-
-
-def small_params(methods: dict[str, Start]) -> Params:
-    values = values_of_params()
-    shared = {key: value for key, value in values.items() if key in Params.model_fields}
-    params = Params.model_validate(shared | {"seeds": [0], "precision": "fp32"})
-    pretraining = params.pretrain_ec.model_copy(update={"batch_size": 8, "epochs": 2})
-    return params.model_copy(update={"methods": methods, "pretrain_ec": pretraining})
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.2, "1 s"), (59.0, "59 s"), (61.0, "2 min"), (5300.0, "89 min"), (5400.0, "1.5 h"), (90_000.0, "25.0 h")],
-)
-def test_times_are_readable(seconds: float, text: str) -> None:
-    assert estimate.readable(seconds) == text

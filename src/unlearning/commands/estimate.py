@@ -1,7 +1,6 @@
-"""Say how long the trainings ahead will take.
+"""Say how long each stage of params.yaml will take, what it computes, and what it leaves on disk.
 
-Needs data/split and the original model: `dvc repro train@original` makes them, or takes yours. For each method the
-first steps are run on a copy and thrown away.
+Nothing needs to have run: the first steps of each are tried on noise in the shape of the images, in a minute or two.
 
 examples:
   unlearning estimate
@@ -15,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
 
 
 def run(options: argparse.Namespace) -> None:  # noqa: ARG001
-    from unlearning.estimate import estimate
+    from unlearning.estimating.ahead import estimate
 
     for line in estimate():
         print(line, flush=True)

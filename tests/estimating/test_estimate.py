@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import SHAPE, config_of
+from unlearning.counts import Counts
+from unlearning.data.batches import load_pixels
+from unlearning.engine.launch import launch
+from unlearning.estimating import ahead, trainings
+from unlearning.estimating.ahead import Stage, subject_of, told
+from unlearning.estimating.ahead import ahead as stages_ahead
+from unlearning.estimating.measuring import try_measuring
+from unlearning.estimating.noise import noise
+from unlearning.estimating.trainings import Subject, Training, cut, forward_flops, try_training
+from unlearning.methods import method_program
+from unlearning.params import Params, Start
+from unlearning.params_file import load_params
+from unlearning.training.classifier import train_classifier
+
+REPOSITORY = Path(__file__).parents[2]
+COUNTS = Counts(forget=40, retain=200, judging=60)
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
+    """Go to a folder with the repository's parameters, for one seed and one method."""
+    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    one = {"seeds": [0], "precision": "fp32", "methods": {"finetune": Start(start="original")}}
+    return load_params().model_copy(update=one)
+
+
+@pytest.fixture
+def subject() -> Subject:
+    return Subject(SHAPE, COUNTS, 2, launch("fp32"))
+
+
+def test_noise_has_the_images_that_were_asked_for_and_is_gone_afterwards() -> None:
+    here = Path.cwd()
+    with noise(COUNTS, 6, 1, 8, 2) as manifest:
+        there = Path.cwd()
+        assert [len(manifest.select("train", part)) for part in ("forget", "retain")] == [40, 200]
+        assert load_pixels("test").shape == (60, 1, 8, 8)
+        assert set(np.unique(manifest.splits["train"].labels)) == set(range(6))
+    assert Path.cwd() == here
+    assert not there.exists()
+
+
+@pytest.mark.parametrize(("name", "with_modules"), [("rl", False), ("ec", True), ("duck", False)])
+def test_a_training_has_the_steps_of_its_recipe_and_counts_alike_from_fewer_images(
+    subject: Subject, name: str, with_modules: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = config_of(name, batch_size=32)
+    whole = try_training(name, subject, recipe, method_program(name), with_modules)
+    assert whole.steps == recipe.steps(COUNTS)
+    assert min(whole.step, whole.flops) > 0
+    monkeypatch.setattr(trainings, "OPERATIONS", 3 * 8 * forward_flops(SHAPE))
+    assert try_training(name, subject, recipe, method_program(name), with_modules).flops == pytest.approx(
+        whole.flops, rel=0.15
+    )
+
+
+def test_a_step_of_cross_entropy_is_three_forward_passes_but_for_the_first_layer(subject: Subject) -> None:
+    recipe = load_params(REPOSITORY / "params.yaml").train.model_copy(update={"batch_size": 16})
+    one = try_training("bench", subject, recipe, lambda run, cfg: train_classifier(run, cfg, "all"), False)
+    passes = one.flops / (one.steps * 16 * forward_flops(SHAPE))
+    assert 2.7 < passes < 3  # images ask for no gradient
+
+
+def test_phases_whose_steps_are_not_alike_are_tried_to_their_end(subject: Subject) -> None:
+    def tried(epochs: int) -> Training:
+        recipe = config_of("cola", batch_size=8, views=2, epochs=epochs)
+        return try_training("cola", subject, recipe, method_program("cola"), False)
+
+    short, long = tried(1), tried(9)
+    a_pass = short.flops - (long.flops - short.flops) / 8  # that of the collapse, of two views an image
+    assert a_pass == pytest.approx(2 * (long.flops - short.flops) / 8, rel=0.15)
+
+
+def test_batches_are_cut_by_one_share() -> None:
+    fewer = cut(config_of("duck", batch_size=64, second_batch_size=256), 1 / 8)
+    assert (fewer.batch_size, fewer.second_batch_size) == (8, 32)
+
+
+def test_seconds_are_those_before_the_first_step_and_of_all_steps() -> None:
+    assert Training(steps=10, step=0.5, before=2.0, flops=0).seconds == 7
+
+
+def test_measuring_counts_the_forward_pass_of_every_image(params: Params) -> None:
+    found = try_measuring(Subject(SHAPE, COUNTS, 2, launch("fp32")), params)
+    assert found.flops == 300 * forward_flops(SHAPE)
+    assert 0 < 300 * found.image < found.seconds
+
+
+def test_the_digits_are_cut_as_the_split_cuts_them(params: Params) -> None:
+    counts, shape = subject_of(params).counts, subject_of(params).shape
+    assert counts.training == pytest.approx(0.9 * 0.8 * 1797, rel=0.01)
+    assert counts.judging == pytest.approx(0.2 * 1797, rel=0.01)
+    assert (shape.classes, shape.channels, shape.image_size) == (10, 1, 8)
+
+
+def test_every_stage_is_told_before_anything_has_run_and_nothing_is_left(
+    params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "load_params", lambda: params)
+    before = sorted(Path().rglob("*"))
+    names = [stage.name for stage in stages_ahead(params)]
+    assert names[:3] == ["train@original", "train@retrained", "unlearn@finetune"]
+    assert {"evaluate@original", "evaluate@finetune", "compare and report"} <= set(names)
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_given_original_is_not_trained(params: Params) -> None:
+    given = params.original.model_copy(update={"checkpoint": Path("theirs.pth")})
+    names = [stage.name for stage in stages_ahead(params.model_copy(update={"original": given}))]
+    assert "train@original" not in names
+    assert "train@retrained" in names
+
+
+def test_a_stage_is_told_in_one_line() -> None:
+    stage = Stage("unlearn@ec", 90.0, 2.5e12, 3e9, "2 x 10 steps of 1 s")
+    assert told(stage) == "unlearn@ec: about 2 min, 2 x 10 steps of 1 s, 2.5 TFLOP, 3 GB"
