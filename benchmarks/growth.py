@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import world
+from benchmarks.of_features import Size, Work, cka, cka_debiased, features, knn, labels
 from benchmarks.side_by_side import peak_memory, seconds
 from unlearning.data.manifest import Manifest, Split, load_manifest, save_manifest
 from unlearning.losses.contrastive_unlearning import contrastive_unlearning
@@ -20,26 +21,14 @@ from unlearning.metrics.alone.collapse import effective_rank
 from unlearning.metrics.alone.cross_fitted import critic_views, cross_fitted_information, deal_folds
 from unlearning.metrics.alone.linear_probe import fit_probe
 from unlearning.metrics.alone.membership import membership_inference
-from unlearning.metrics.beside.cka import debiased_cka, linear_cka
 from unlearning.metrics.beside.closeness import js_divergence
 from unlearning.metrics.beside.head_recovery import recovered_head
-from unlearning.metrics.beside.knn import knn_predictions
 from unlearning.params_file import load_params
 
 FACTORS = (1, 4, 16)
 ROUNDS = 3
 PROBE_STEPS = 10
 TAU = 0.1
-
-
-@dataclass(frozen=True)
-class Size:
-    samples: int
-    classes: int
-    width: int
-
-    def times(self, axis: str, factor: int) -> "Size":
-        return replace(self, **{axis: factor * getattr(self, axis)})
 
 
 @dataclass(frozen=True)
@@ -53,34 +42,8 @@ class Growth:
     memory: float | None  # exponent of the tensors made; None where there are next to none
 
 
-Work = Callable[[], object]
-
-
-def features(size: Size, seed: int = 0) -> Tensor:
-    return torch.randn(size.samples, size.width, generator=torch.Generator().manual_seed(seed))
-
-
 def logits(size: Size, seed: int = 0) -> Tensor:
     return torch.randn(size.samples, size.classes, generator=torch.Generator().manual_seed(seed))
-
-
-def labels(size: Size) -> Tensor:
-    return torch.arange(size.samples) % size.classes
-
-
-def cka(size: Size) -> Work:
-    x, y = features(size), features(size, 1)
-    return lambda: linear_cka(x, y)
-
-
-def cka_debiased(size: Size) -> Work:
-    x, y = features(size), features(size, 1)
-    return lambda: debiased_cka(x, y)
-
-
-def knn(size: Size) -> Work:
-    x, y, asked = features(size), labels(size), features(size, 1)[: size.samples // 5]
-    return lambda: knn_predictions(x, y, asked, 5)
 
 
 def probe(size: Size) -> Work:

@@ -57,7 +57,7 @@ def measure() -> Iterator[Line]:
             workers = min(WORKERS, key=lambda number, name=name: seconds(theirs[name](number)))
             remark = "theirs has no saliency mask" if name == "salun" else ""
             yield compare(
-                f"{name}, {epochs} passes, {manifest_images(manifest):,} images",
+                f"{name}, {epochs} passes, {PER_CLASS * world.CLASSES:,} images",
                 f"{PEER}, {workers} workers" + (", random_labeling" if name == "salun" else ""),
                 ours_of(manifest, where, name, epochs), theirs[name](workers), Goal(2, at_most=False), ROUNDS, remark,
             )  # fmt: skip
@@ -69,10 +69,6 @@ def imported(*names: str) -> dict[str, ModuleType] | None:
         return {name: importlib.import_module(f"{METHODS}.{name}") for name in names}
     except ImportError:
         return None
-
-
-def manifest_images(manifest: Manifest) -> int:
-    return len(manifest.splits["train"].labels)
 
 
 def ours_of(manifest: Manifest, where: Launch, name: str, epochs: int) -> Callable[[], None]:

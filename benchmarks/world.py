@@ -1,7 +1,6 @@
 """What is measured on: pictures of noise in the shape of CIFAR-100, the scenario of the small table, and ResNet-50."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +12,11 @@ from benchmarks.side_by_side import DEVICE
 from unlearning.counts import Counts
 from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch, launch
-from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
 from unlearning.estimating.noise import noise
+from unlearning.estimating.trainings import run_on
 from unlearning.models.architecture import Architecture
 from unlearning.models.backbone import build
-from unlearning.models.ec_modules import ec_modules
 from unlearning.params import Train
 from unlearning.params_file import load_params
 from unlearning.scenario import values_of, write_values
@@ -54,9 +52,7 @@ def network(architecture: Architecture = SMALL) -> nn.Module:
 
 def run_of(name: str, manifest: Manifest, model: nn.Module, where: Launch, with_modules: bool = False) -> Run:
     """Return a run that begins anew, whatever ran before."""
-    modules = ec_modules(model) if with_modules else None
-    scratch = ResumeState(Path(tempfile.mkdtemp(dir=".")))
-    return Run(name, where, manifest, model, 0, scratch, modules, show_progress=False, fresh=network)
+    return run_on(manifest, name, where, model, network, with_modules)
 
 
 def photos(count: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,20 +1,24 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from tests.conftest import SHAPE, config_of
+from tests.conftest import SHAPE, config_of, weights_of
 from unlearning.counts import Counts
 from unlearning.data.batches import load_pixels
 from unlearning.engine.launch import launch
-from unlearning.estimating import ahead, trainings
+from unlearning.engine.run import Run
+from unlearning.estimating import trainings
 from unlearning.estimating.ahead import Stage, subject_of, told
 from unlearning.estimating.ahead import ahead as stages_ahead
 from unlearning.estimating.measuring import try_measuring
 from unlearning.estimating.noise import noise
 from unlearning.estimating.trainings import Subject, Training, cut, forward_flops, try_training
 from unlearning.methods import method_program
-from unlearning.params import Params, Start
+from unlearning.params import Params, Start, Train
 from unlearning.params_file import load_params
 from unlearning.training.classifier import train_classifier
 
@@ -33,7 +37,7 @@ def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
 
 @pytest.fixture
 def subject() -> Subject:
-    return Subject(SHAPE, COUNTS, 2, launch("fp32"))
+    return Subject(SHAPE, forward_flops(SHAPE), COUNTS, 2, launch("fp32"))
 
 
 def test_noise_has_the_images_that_were_asked_for_and_is_gone_afterwards() -> None:
@@ -83,12 +87,28 @@ def test_batches_are_cut_by_one_share() -> None:
     assert (fewer.batch_size, fewer.second_batch_size) == (8, 32)
 
 
+def test_what_is_tried_on_noise_learns_nothing_and_so_cannot_diverge(subject: Subject) -> None:
+    seen = []
+
+    def program(run: Run, cfg: Train) -> Iterator[Tensor]:
+        before = weights_of(run.model)
+        for loss in train_classifier(run, cfg, "all"):
+            yield loss
+            after = dict(run.model.named_parameters())
+            seen.append(all(torch.equal(before[name], weight) for name, weight in after.items()))
+
+    recipe = load_params(REPOSITORY / "params.yaml").train.model_copy(update={"batch_size": 16, "lr": 100.0})
+    try_training("test", subject, recipe, program, False)
+    assert seen
+    assert all(seen)
+
+
 def test_seconds_are_those_before_the_first_step_and_of_all_steps() -> None:
     assert Training(steps=10, step=0.5, before=2.0, flops=0).seconds == 7
 
 
-def test_measuring_counts_the_forward_pass_of_every_image(params: Params) -> None:
-    found = try_measuring(Subject(SHAPE, COUNTS, 2, launch("fp32")), params)
+def test_measuring_counts_the_forward_pass_of_every_image(subject: Subject, params: Params) -> None:
+    found = try_measuring(subject, params)
     assert found.flops == 300 * forward_flops(SHAPE)
     assert 0 < 300 * found.image < found.seconds
 
@@ -100,10 +120,14 @@ def test_the_digits_are_cut_as_the_split_cuts_them(params: Params) -> None:
     assert (shape.classes, shape.channels, shape.image_size) == (10, 1, 8)
 
 
-def test_every_stage_is_told_before_anything_has_run_and_nothing_is_left(
-    params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ahead, "load_params", lambda: params)
+def test_of_a_given_original_no_image_is_cut_off(params: Params) -> None:
+    given = params.original.model_copy(update={"checkpoint": Path("theirs.pth")})
+    whole, cut_off = (subject_of(one).counts for one in (params.model_copy(update={"original": given}), params))
+    assert whole.training == 1797
+    assert cut_off.training + cut_off.judging < 1797
+
+
+def test_every_stage_is_told_before_anything_has_run_and_nothing_is_left(params: Params) -> None:
     before = sorted(Path().rglob("*"))
     names = [stage.name for stage in stages_ahead(params)]
     assert names[:3] == ["train@original", "train@retrained", "unlearn@finetune"]

@@ -8,22 +8,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from unlearning.budgets import measured
+import numpy as np
+
+from unlearning.budgets import sizes_of
 from unlearning.check import CHANNELS, DOWNLOADED, DOWNLOADED_IMAGES
 from unlearning.counts import Counts
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError
 from unlearning.estimating.measuring import Measuring, try_measuring
-from unlearning.estimating.trainings import Subject, Training, try_training
+from unlearning.estimating.trainings import Subject, Training, forward_flops, meta_network, try_training
 from unlearning.forecast import readable
 from unlearning.methods import method_config, method_program
 from unlearning.models.architecture import Architecture
-from unlearning.models.backbone import build, parameter_count
 from unlearning.params import Params, rows_of
 from unlearning.params_file import load_params
 from unlearning.sources import load_source
+from unlearning.sources.downstream import load_downstream
+from unlearning.splitting.images import split_samples
 from unlearning.splitting.request import read_request
 from unlearning.training.classifier import PARTS, RECIPES, train_classifier
 from unlearning.training.ec_modules import pretrain_ec_modules
@@ -72,7 +75,8 @@ def ahead(params: Params) -> Iterator[Stage]:
     """Yield the stages in their order."""
     subject = subject_of(params)
     start, seeds = seconds_to_start(), len(params.seeds)
-    weights = parameter_count(build(subject.shape)) * FLOAT
+    sizes = sizes_of(meta_network(subject.shape), subject.shape.channels, subject.shape.image_size)
+    weights = sizes.weights * FLOAT
 
     def trained(name: str, one: Training, size: float = weights) -> Stage:
         what = f"{seeds} x {one.steps:,} steps of {one.step:.2g} s"
@@ -89,9 +93,9 @@ def ahead(params: Params) -> Iterator[Stage]:
         one = try_training(name, subject, method_config(name), method_program(name), with_modules)
         yield trained(f"unlearn@{name}", one)
     measuring = try_measuring(subject, params)
-    shared = params.evaluate.shared_samples
+    shared = min(params.evaluate.shared_samples, subject.counts.training + subject.counts.judging)
+    size = shared * sizes.features * FLOAT
     for name in rows_of(params):
-        size = min(shared, subject.counts.training + subject.counts.judging) * _width(subject) * FLOAT
         yield Stage(f"evaluate@{name}", start + seeds * measuring.seconds, seeds * measuring.flops, seeds * size)
     yield from _transfers(params, measuring, start, seeds)
     yield Stage("compare and report", COMPARING + 2 * start)
@@ -103,29 +107,32 @@ def subject_of(params: Params) -> Subject:
     counts, classes, forgotten = _of_source(params)
     channels = CHANNELS.get(data.name, 3)
     shape = Architecture(model.name, dict(model.kwargs), model.small_stem, classes, channels, data.image_size)
-    return Subject(shape, counts, forgotten, launch(params.precision))
+    return Subject(shape, forward_flops(shape), counts, forgotten, launch(params.precision))
 
 
 def _of_source(params: Params) -> tuple[Counts, int, int]:
-    """Return images, classes and classes to forget as the split will have them."""
+    """Return images, classes and classes to forget as the split will have them; raises InputError as reading them."""
     data, forget = params.data, params.forget
     try:
         source = load_source(data)
     except InputError:
         if data.name not in DOWNLOADED:
             raise
-        (training, test), classes = DOWNLOADED_IMAGES, DOWNLOADED[data.name]
-        chosen = forget.count if forget.scenario == "random" else max(1, len(forget.classes))
-        share = chosen / classes
-    else:
-        request, training, classes = read_request(forget, source), len(source.train.labels), len(source.classes)
-        chosen = len(request.classes)
-        test = len(source.test.labels) if source.test else round(data.test_fraction * training)
-        training -= 0 if source.test else test
-        share = len(request.samples) / training if len(request.samples) else chosen / classes
-    kept = training - round(data.validation_fraction * training)
-    forgotten = round(share * kept)
-    return Counts(forgotten, kept - forgotten, test), classes, chosen
+        return _of_download(params)
+    request = read_request(forget, source)
+    parts = split_samples(source, data, bool(params.original.checkpoint), request.samples)
+    labels, known = parts["train"].samples.labels, ~np.isin(parts["train"].samples.labels, request.before)
+    chosen = len(request.samples) or int(np.isin(labels, request.classes).sum())
+    counts = Counts(chosen, int(known.sum()) - chosen, len(parts["test"].samples.labels))
+    return counts, len(source.classes), len(request.classes)
+
+
+def _of_download(params: Params) -> tuple[Counts, int, int]:
+    """Return the same for a set that is not there yet, of classes of one size."""
+    (training, test), classes, forget = DOWNLOADED_IMAGES, DOWNLOADED[params.data.name], params.forget
+    chosen = forget.count if forget.scenario == "random" else max(1, len(forget.classes))
+    kept = training - round(params.data.validation_fraction * training)
+    return Counts(round(kept * chosen / classes), kept - round(kept * chosen / classes), test), classes, chosen
 
 
 def seconds_to_start() -> float:
@@ -142,22 +149,19 @@ def _given(params: Params, name: str) -> bool:
 def _reference(name: str, subject: Subject, params: Params) -> Training:
     own, counts = RECIPES[name](params), subject.counts
     whole = counts if PARTS[name] == "all" else Counts(0, counts.retain, counts.judging)
-    on = Subject(subject.shape, whole, subject.forgotten, subject.where)
-    return try_training(name, on, own, lambda run, cfg: train_classifier(run, cfg, "all"), False)
+    return try_training(
+        name, replace(subject, counts=whole), own, lambda run, cfg: train_classifier(run, cfg, "all"), False
+    )
 
 
 def _transfers(params: Params, measuring: Measuring, start: float, seeds: int) -> Iterator[Stage]:
     for one in params.downstream:
         try:
-            source = load_source(params.data.model_copy(update={"name": one.source, "root": one.root}))
-            images = len(source.train.labels) + (len(source.test.labels) if source.test else 0)
+            images = len(load_downstream(one).ids)
         except InputError:
+            if one.source not in DOWNLOADED:
+                raise
             images = sum(DOWNLOADED_IMAGES)
+        images = min(images, params.evaluate.max_samples)
         for name in rows_of(params):
             yield Stage(f"transfer@{name}-{one.name}", start + seeds * images * measuring.image)
-
-
-def _width(subject: Subject) -> int:
-    """Return how many features of an image are kept, the logits among them."""
-    found = measured(lambda: build(subject.shape), subject.shape.channels, subject.shape.image_size)
-    return found.features if found else subject.shape.classes

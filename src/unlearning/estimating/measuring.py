@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from unlearning.counts import Counts
 from unlearning.estimating.noise import noise
-from unlearning.estimating.trainings import Subject, forward_flops
+from unlearning.estimating.trainings import Subject
 from unlearning.evaluation.measuring import PARTS, measure
 from unlearning.evaluation.measuring import Subject as Measured
 from unlearning.evaluation.stopwatch import Stopwatch
@@ -28,7 +28,7 @@ class Measuring:
 def try_measuring(subject: Subject, params: Params) -> Measuring:
     """Measure a network of fresh weights twice and reckon what all images take."""
     everything = subject.counts.training + subject.counts.judging
-    affordable = int(OPERATIONS / forward_flops(subject.shape))
+    affordable = int(OPERATIONS / subject.flops)
     sizes = [min(everything, max(times * subject.shape.classes, affordable * times // MORE)) for times in (FEW, MORE)]
     timed = [_parts(subject, params, size / everything) for size in sizes]
     (few, less), (more, longer) = timed
@@ -39,7 +39,7 @@ def try_measuring(subject: Subject, params: Params) -> Measuring:
     tried = min(critics, 2 * round(subject.counts.forget * more / everything))
     seconds[CRITICS] = longer[CRITICS] * asked / max(tried, 1)
     image = longer["forward passes"] / more
-    return Measuring(sum(seconds.values()), image, everything * forward_flops(subject.shape))
+    return Measuring(sum(seconds.values()), image, everything * subject.flops)
 
 
 def _parts(subject: Subject, params: Params, share: float) -> tuple[int, dict[str, float]]:

@@ -39,6 +39,7 @@ class Subject:
     """What is trained on what, where: a network without its weights, and how many images there are."""
 
     shape: Architecture
+    flops: int  # of one image's forward pass
     counts: Counts
     forgotten: int  # classes
     where: Launch
@@ -61,14 +62,18 @@ class Training:
 def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, with_modules: bool) -> Training:
     """Run the first steps of a program on noise and reckon the whole."""
     whole = min(recipe.batch_size, subject.counts.training)
-    batch = min(whole, max(LEAST, int(OPERATIONS / (3 * forward_flops(subject.shape)))))
+    batch = min(whole, max(LEAST, int(OPERATIONS / (3 * subject.flops))))
     cfg = cut(recipe, batch / recipe.batch_size)
     few = Counts(min(subject.counts.forget, STEPS * batch), min(subject.counts.retain, 2 * STEPS * batch))
     shape = subject.shape
     with noise(few, shape.classes, shape.channels, shape.image_size, subject.forgotten) as manifest:
 
+        def make() -> Run:
+            torch.manual_seed(0)
+            return run_on(manifest, name, subject.where, build(shape), partial(build, shape), with_modules)
+
         def rehearse(steps: int) -> Rehearsal:
-            run = run_on(name, subject, manifest, with_modules)
+            run = make()
             return run.rehearse(program(run, cfg), steps)
 
         timed = rehearse(STEPS)
@@ -76,7 +81,7 @@ def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, 
             counted = [count_flops(partial(rehearse, steps)) for steps in (1, 2)]
             step, flops = timed.step, float(counted[1] - counted[0])
         else:  # in several phases, whose steps are not alike
-            step, flops = mean_step(lambda: run_on(name, subject, manifest, with_modules), program, cfg)
+            step, flops = mean_step(make, program, cfg)
     larger, steps = whole / batch, recipe.steps(subject.counts)
     before = timed.before * subject.counts.training / few.training
     return Training(steps, step * larger, before, flops * larger * steps)
@@ -91,25 +96,38 @@ def mean_step(make: Callable[[], Run], program: Program, cfg: Recipe) -> tuple[f
     return seconds / steps, count_flops(lambda: counted.drive(program(counted, cfg))) / steps
 
 
-def run_on(name: str, subject: Subject, manifest: Manifest, with_modules: bool) -> Run:
-    """Return a run of a network with fresh weights that leaves nothing behind but in the folder of the noise."""
-    fresh = partial(build, subject.shape)
-    model: nn.Module = fresh()
+def run_on(
+    manifest: Manifest, name: str, where: Launch, model: nn.Module, fresh: Callable[[], nn.Module], with_modules: bool
+) -> Run:
+    """Return a run on noise that begins anew, whatever ran before, and writes into the folder of the noise alone."""
     modules = ec_modules(model) if with_modules else None
     resume = ResumeState(Path(tempfile.mkdtemp(dir=".")))
-    return Run(name, subject.where, manifest, model, 0, resume, modules, show_progress=False, fresh=fresh)
+    return Run(name, where, manifest, model, 0, resume, modules, show_progress=False, fresh=fresh)
 
 
 def cut(recipe: Recipe, share: float) -> Recipe:
-    """Return a recipe with all its batches cut to a share (0, 1], that does not end early."""
+    """Return a recipe with all its batches cut to a share (0, 1], that does not end early and learns nothing.
+
+    At the learning rate of images some methods diverge on noise, and what is not finite is refused.
+    """
     own = {key: getattr(recipe, key) for key in SIZES if hasattr(recipe, key)}
-    whole = {"stop_at_forget_acc": None} if isinstance(recipe, UnlearnRecipe) else {}
-    return recipe.model_copy(update={key: max(LEAST, round(share * size)) for key, size in own.items()} | whole)
+    changes: dict[str, object] = {key: max(LEAST, round(share * size)) for key, size in own.items()} | {"lr": 0.0}
+    if isinstance(recipe, UnlearnRecipe):
+        changes["stop_at_forget_acc"] = None
+    return recipe.model_copy(update=changes)
 
 
 def forward_flops(shape: Architecture) -> int:
     """Return the operations of one image's forward pass, counted on shapes alone."""
-    with torch.device("meta"):
-        model, image = build(shape).eval(), torch.zeros(1, shape.channels, shape.image_size, shape.image_size)
+    model, image = (
+        meta_network(shape),
+        torch.zeros(1, shape.channels, shape.image_size, shape.image_size, device="meta"),
+    )
     with torch.no_grad():
         return count_flops(lambda: model(image))
+
+
+def meta_network(shape: Architecture) -> nn.Module:
+    """Return the network without its weights."""
+    with torch.device("meta"):
+        return build(shape).eval()
