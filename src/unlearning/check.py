@@ -26,13 +26,12 @@ from unlearning.methods import method_config, refuse_classes_alone
 from unlearning.models.architecture import Architecture
 from unlearning.params import Augment, Forget, Params, Recipe
 from unlearning.params_file import PARAMS, blocks_of, load_values
+from unlearning.published_sets import downloadable
 from unlearning.sources import Source, load_source
 from unlearning.splitting import samples as by_sample
 from unlearning.splitting.classes import forget_classes
 from unlearning.splitting.request import Request, read_request, refuse_unknown, unread_lists
 
-DOWNLOADED = {"cifar10": 10, "cifar100": 100}  # classes of the sources that the stage `split` may download
-DOWNLOADED_IMAGES = (50_000, 10_000)  # of these sources: training, test
 CHANNELS = {"digits": 1}  # of images that are not read as colour
 SMALL, PHOTO = 32, 96  # px: images below the one made of photos above the other show next to nothing
 Configs = dict[str, Recipe]
@@ -146,11 +145,11 @@ def _data(read: Read) -> None:
     if not read.has("data", "forget"):
         return
     data, forget = read.params.data, read.params.forget
-    if data.name in DOWNLOADED:
-        read.classes = DOWNLOADED[data.name]
+    published = downloadable(data.name)
+    if published is not None:
+        read.classes = published.classes
         _refuse_ids_above(forget, read.classes)
-        training, test = DOWNLOADED_IMAGES
-        read.images = Counts(0, training, test)
+        read.images = Counts(0, published.training, published.test)
     elif _gone_and_kept(read):
         read.classes = len(load_samples().classes)
     else:

@@ -215,6 +215,10 @@ class Recipe(Block):
         """Return how many optimiser steps a training takes at most; of methods that go another way, their own."""
         return self.epochs * images.steps("all", self.batch_size)
 
+    def scanned(self, images: Counts) -> int:  # noqa: ARG002
+        """Return how many images a training looks at before its first step; of methods that measure some, their own."""
+        return 0
+
 
 class UnlearnRecipe(Recipe):
     stop_at_forget_acc: Percent | None  # ends after the epoch in which the training forget accuracy reaches it

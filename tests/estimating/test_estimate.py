@@ -16,7 +16,7 @@ from unlearning.estimating.ahead import Stage, subject_of, told
 from unlearning.estimating.ahead import ahead as stages_ahead
 from unlearning.estimating.measuring import try_measuring
 from unlearning.estimating.noise import noise
-from unlearning.estimating.trainings import Subject, Training, cut, forward_flops, try_training
+from unlearning.estimating.trainings import Subject, Training, Work, cut, forward_flops, try_training
 from unlearning.methods import method_program
 from unlearning.params import Params, Start, Train
 from unlearning.params_file import load_params
@@ -58,17 +58,17 @@ def test_a_training_has_the_steps_of_its_recipe_and_counts_alike_from_fewer_imag
     recipe = config_of(name, batch_size=32)
     whole = try_training(name, subject, recipe, method_program(name), with_modules)
     assert whole.steps == recipe.steps(COUNTS)
-    assert min(whole.step, whole.flops) > 0
+    assert min(whole.step.seconds, whole.step.flops) > 0
     monkeypatch.setattr(trainings, "OPERATIONS", 3 * 8 * forward_flops(SHAPE))
-    assert try_training(name, subject, recipe, method_program(name), with_modules).flops == pytest.approx(
-        whole.flops, rel=0.15
-    )
+    fewer = try_training(name, subject, recipe, method_program(name), with_modules)
+    assert fewer.work.flops == pytest.approx(whole.work.flops, rel=0.15)
+    assert fewer.work.images == pytest.approx(whole.work.images, rel=0.1)
 
 
 def test_a_step_of_cross_entropy_is_three_forward_passes_but_for_the_first_layer(subject: Subject) -> None:
     recipe = load_params(REPOSITORY / "params.yaml").train.model_copy(update={"batch_size": 16})
     one = try_training("bench", subject, recipe, lambda run, cfg: train_classifier(run, cfg, "all"), False)
-    passes = one.flops / (one.steps * 16 * forward_flops(SHAPE))
+    passes = one.step.flops / (16 * forward_flops(SHAPE))
     assert 2.7 < passes < 3  # images ask for no gradient
 
 
@@ -78,8 +78,9 @@ def test_phases_whose_steps_are_not_alike_are_tried_to_their_end(subject: Subjec
         return try_training("cola", subject, recipe, method_program("cola"), False)
 
     short, long = tried(1), tried(9)
-    a_pass = short.flops - (long.flops - short.flops) / 8  # that of the collapse, of two views an image
-    assert a_pass == pytest.approx(2 * (long.flops - short.flops) / 8, rel=0.15)
+    once, often = short.work.flops, long.work.flops
+    a_pass = once - (often - once) / 8  # that of the collapse, of two views an image
+    assert a_pass == pytest.approx(2 * (often - once) / 8, rel=0.15)
 
 
 def test_batches_are_cut_by_one_share() -> None:
@@ -104,13 +105,13 @@ def test_what_is_tried_on_noise_learns_nothing_and_so_cannot_diverge(subject: Su
 
 
 def test_seconds_are_those_before_the_first_step_and_of_all_steps() -> None:
-    assert Training(steps=10, step=0.5, before=2.0, flops=0).seconds == 7
+    assert Training(steps=10, step=Work(0.5), before=Work(2.0)).work.seconds == 7
 
 
 def test_measuring_counts_the_forward_pass_of_every_image(subject: Subject, params: Params) -> None:
     found = try_measuring(subject, params)
-    assert found.flops == 300 * forward_flops(SHAPE)
-    assert 0 < 300 * found.image < found.seconds
+    assert found.work.flops > 300 * forward_flops(SHAPE)
+    assert 0 < 300 * found.image < found.work.seconds
 
 
 def test_the_digits_are_cut_as_the_split_cuts_them(params: Params) -> None:
@@ -143,5 +144,5 @@ def test_a_given_original_is_not_trained(params: Params) -> None:
 
 
 def test_a_stage_is_told_in_one_line() -> None:
-    stage = Stage("unlearn@ec", 90.0, 2.5e12, 3e9, "2 x 10 steps of 1 s")
+    stage = Stage("unlearn@ec", Work(90.0, 2.5e12), 3e9, "2 x 10 steps of 1 s")
     assert told(stage) == "unlearn@ec: about 2 min, 2 x 10 steps of 1 s, 2.5 TFLOP, 3 GB"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.conftest import SHAPE, config_of, run_of, weights_of, without_forget_images
+from unlearning.budgets import counts_of
 from unlearning.data.batches import Batch
 from unlearning.data.manifest import Manifest
 from unlearning.engine.run import Run
@@ -138,6 +139,22 @@ def test_is_the_same_when_run_again_and_after_a_kill(
     assert (progress.step, progress.samples) == (expected.step, expected.samples)
     for name, value in weights_of(watched.run.model).items():
         assert torch.equal(resumed.model.state_dict()[name], value), name
+
+
+def test_makes_the_steps_and_looks_at_the_images_beforehand_that_its_recipe_says(
+    make_run: MakeRun, method: str
+) -> None:
+    def beginning_with(loss: Tensor, losses: Iterator[Tensor]) -> Iterator[Tensor]:
+        yield loss
+        yield from losses
+
+    run, recipe = make(make_run, method), config_of(method)
+    if recipe.stop_at_forget_acc is not None:  # one that may end early
+        recipe = recipe.model_copy(update={"stop_at_forget_acc": None})
+    images, losses = counts_of(run.manifest), method_program(method)(run, recipe)
+    first = next(losses)
+    assert recipe.scanned(images) == run.train_split.images_read - run.progress.samples
+    assert recipe.steps(images) == run.drive(beginning_with(first, losses)).step
 
 
 def test_no_gradient_reaches_the_teacher(watched: Watched) -> None:

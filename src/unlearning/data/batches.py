@@ -74,6 +74,7 @@ class ImageSplit:
         pixels: Tensor | None = None,
     ) -> None:
         self.labels = torch.from_numpy(manifest.splits[split].labels)
+        self.images_read = 0  # so far
         self.device, self.rank, self.world = device, rank, world
         statistics = torch.tensor([manifest.mean, manifest.std]).view(2, 1, manifest.channels, 1, 1)
         self.mean, self.std = statistics.to(device)
@@ -97,6 +98,7 @@ class ImageSplit:
                 images = apply(images, draws, settings)
             images = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
             positions = plan.positions[rows]
+            self.images_read += len(positions)
             yield Batch(images, self.labels[positions].to(self.device), positions)
 
 

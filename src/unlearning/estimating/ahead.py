@@ -1,29 +1,34 @@
-"""How long each stage ahead takes, what it computes and what it leaves on disk: `unlearning estimate`.
+"""What each stage ahead takes: its time on this machine, what it computes and reads, and what it leaves on disk.
 
 Nothing needs to have run: steps, forward passes and measures are tried on noise in the shape of the images that
-params.yaml names, on this machine, and multiplied. Not reckoned: reading the images, the search, downloads.
+params.yaml names, and multiplied. Not reckoned: the search, shadow models, audits, downloads.
 """
 
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from unlearning.budgets import sizes_of
-from unlearning.check import CHANNELS, DOWNLOADED, DOWNLOADED_IMAGES
+from unlearning.budgets import FLOAT, GIGA, sizes_of
+from unlearning.check import CHANNELS
 from unlearning.counts import Counts
+from unlearning.data.text_lists import lines_of
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError
-from unlearning.estimating.measuring import Measuring, try_measuring
-from unlearning.estimating.trainings import Subject, Training, forward_flops, meta_network, try_training
+from unlearning.estimating.measuring import Measuring, by_operations, reckon, try_measuring
+from unlearning.estimating.reading import seconds_to_read
+from unlearning.estimating.trainings import Subject, Training, Work, forward_flops, meta_network, try_training
 from unlearning.forecast import readable
 from unlearning.methods import method_config, method_program
 from unlearning.models.architecture import Architecture
 from unlearning.params import Params, rows_of
 from unlearning.params_file import load_params
+from unlearning.published_sets import PUBLISHED, PublishedSet
 from unlearning.sources import load_source
 from unlearning.sources.downstream import load_downstream
 from unlearning.splitting.images import split_samples
@@ -34,8 +39,8 @@ from unlearning.training.ec_modules import pretrain_ec_modules
 IMPORTS = "import unlearning.engine.run, unlearning.evaluation.measuring, unlearning.models.checkpoint"
 DVC = 1.0  # seconds that DVC itself takes for a stage (measured: docs/speed.md)
 COMPARING = 20.0  # seconds of `compare` and `report` together, about
-FLOAT, GIGA = 4, 1e9  # bytes
 COPIES = 2  # of each file: in DVC's cache and in the workspace, where the file system cannot share them
+LONG = 60.0  # seconds: attacks that would take longer on this machine are reckoned by their operations, not tried
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,11 @@ class Stage:
     """A stage as it lies ahead, all seeds together."""
 
     name: str
-    seconds: float
-    flops: float = 0.0
+    work: Work  # its images those that are read from files
     disk: float = 0.0  # bytes, one copy
     told: str = ""
+    model: str | None = None  # whose alone it is: stages of several models can run side by side
+    steps: int = 0  # of an optimiser
 
 
 def estimate() -> Iterator[str]:
@@ -55,18 +61,17 @@ def estimate() -> Iterator[str]:
     for stage in ahead(load_params()):
         stages.append(stage)
         yield told(stage)
-    everything = Stage(
-        f"together {len(stages)} stages", sum(one.seconds for one in stages), sum(one.flops for one in stages),
-        sum(one.disk for one in stages),
-    )  # fmt: skip
+    work = sum((stage.work for stage in stages), Work())
+    everything = Stage(f"together {len(stages)} stages", work, sum(one.disk for one in stages))
     yield told(everything) + f"; on disk {COPIES} times that where the file system cannot share copies"
 
 
 def told(stage: Stage) -> str:
     """Return the line of a stage."""
-    parts = [f"about {readable(stage.seconds)}"]
+    work = stage.work
+    parts = [f"about {readable(work.seconds)}"]
     parts += [stage.told] if stage.told else []
-    parts += [f"{stage.flops / 1e12:.3g} TFLOP"] if stage.flops else []
+    parts += [f"{work.flops / 1e12:.3g} TFLOP"] if work.flops else []
     parts += [f"{stage.disk / GIGA:.2g} GB"] if stage.disk > GIGA / 1000 else []
     return f"{stage.name}: {', '.join(parts)}"
 
@@ -74,13 +79,27 @@ def told(stage: Stage) -> str:
 def ahead(params: Params) -> Iterator[Stage]:
     """Yield the stages in their order."""
     subject = subject_of(params)
-    start, seeds = seconds_to_start(), len(params.seeds)
-    sizes = sizes_of(meta_network(subject.shape), subject.shape.channels, subject.shape.image_size)
-    weights = sizes.weights * FLOAT
+    start, reading = seconds_to_start(), seconds_to_read(params, subject)
+    workers = max(1, params.data.workers)
+    for stage in stages_of(params, subject):
+        if not reading:
+            work = replace(stage.work, seconds=start + stage.work.seconds, images=0.0)
+        else:
+            work = replace(stage.work, seconds=start + max(stage.work.seconds, stage.work.images * reading / workers))
+        yield replace(stage, work=work)
 
-    def trained(name: str, one: Training, size: float = weights) -> Stage:
-        what = f"{seeds} x {one.steps:,} steps of {one.step:.2g} s"
-        return Stage(name, start + seeds * one.seconds, seeds * one.flops, seeds * size, what)
+
+def stages_of(params: Params, subject: Subject) -> Iterator[Stage]:
+    """Yield the stages in their order, as if nothing had to be started or read."""
+    seeds = len(params.seeds)
+    sizes = sizes_of(meta_network(subject.shape), subject.shape.channels, subject.shape.image_size)
+    weights, rates = sizes.weights * FLOAT, list[float]()
+
+    def trained(name: str, one: Training, model: str | None = None) -> Stage:
+        if one.step.flops:
+            rates.append(one.step.flops / one.step.seconds)
+        what = f"{seeds} x {one.steps:,} steps of {one.step.seconds:.2g} s"
+        return Stage(name, one.work * seeds, seeds * weights, what, model, seeds * one.steps)
 
     for reference in params.references:
         if not _given(params, reference):
@@ -91,14 +110,22 @@ def ahead(params: Params) -> Iterator[Stage]:
     for name, method in params.methods.items():
         with_modules = method.start == "ec_modules"
         one = try_training(name, subject, method_config(name), method_program(name), with_modules)
-        yield trained(f"unlearn@{name}", one)
-    measuring = try_measuring(subject, params)
+        yield trained(f"unlearn@{name}", one, name)
+    measuring = _measuring(subject, params, max(rates, default=math.inf))
     shared = min(params.evaluate.shared_samples, subject.counts.training + subject.counts.judging)
     size = shared * sizes.features * FLOAT
     for name in rows_of(params):
-        yield Stage(f"evaluate@{name}", start + seeds * measuring.seconds, seeds * measuring.flops, seeds * size)
-    yield from _transfers(params, measuring, start, seeds)
-    yield Stage("compare and report", COMPARING + 2 * start)
+        yield Stage(f"evaluate@{name}", measuring.work * seeds, seeds * size, model=name)
+    yield from _transfers(params, measuring, subject)
+    yield Stage("compare and report", Work(COMPARING))
+
+
+def _measuring(subject: Subject, params: Params, rate: float) -> Measuring:
+    """Try to measure, where what does not grow with the images takes no long time; rate: operations a second."""
+    passes = (subject.counts.training + subject.counts.judging) * subject.flops
+    if (reckon(subject, params, 0.0).flops - passes) / rate > LONG:
+        return by_operations(subject, params, rate)
+    return try_measuring(subject, params)
 
 
 def subject_of(params: Params) -> Subject:
@@ -116,9 +143,9 @@ def _of_source(params: Params) -> tuple[Counts, int, int]:
     try:
         source = load_source(data)
     except InputError:
-        if data.name not in DOWNLOADED:
+        if data.name not in PUBLISHED:
             raise
-        return _of_download(params)
+        return _of_published(params, PUBLISHED[data.name])
     request = read_request(forget, source)
     parts = split_samples(source, data, bool(params.original.checkpoint), request.samples)
     labels, known = parts["train"].samples.labels, ~np.isin(parts["train"].samples.labels, request.before)
@@ -127,12 +154,17 @@ def _of_source(params: Params) -> tuple[Counts, int, int]:
     return counts, len(source.classes), len(request.classes)
 
 
-def _of_download(params: Params) -> tuple[Counts, int, int]:
+def _of_published(params: Params, known: PublishedSet) -> tuple[Counts, int, int]:
     """Return the same for a set that is not there yet, of classes of one size."""
-    (training, test), classes, forget = DOWNLOADED_IMAGES, DOWNLOADED[params.data.name], params.forget
-    chosen = forget.count if forget.scenario == "random" else max(1, len(forget.classes))
-    kept = training - round(params.data.validation_fraction * training)
-    return Counts(round(kept * chosen / classes), kept - round(kept * chosen / classes), test), classes, chosen
+    forget, given = params.forget, bool(params.original.checkpoint)
+    kept = known.training - (0 if given else round(params.data.validation_fraction * known.training))
+    if forget.scenario == "file" and forget.file is not None:
+        chosen = sum(bool(line.strip()) for line in lines_of(Path(forget.file), "forget.file"))
+    else:
+        chosen = forget.count if forget.scenario == "random" else len(forget.classes)
+    share = forget.share if forget.scenario == "samples" else chosen / known.classes
+    gone = round(kept * share)
+    return Counts(gone, kept - gone, known.test), known.classes, 0 if forget.scenario == "samples" else chosen
 
 
 def seconds_to_start() -> float:
@@ -154,14 +186,13 @@ def _reference(name: str, subject: Subject, params: Params) -> Training:
     )
 
 
-def _transfers(params: Params, measuring: Measuring, start: float, seeds: int) -> Iterator[Stage]:
+def _transfers(params: Params, measuring: Measuring, subject: Subject) -> Iterator[Stage]:
+    most = params.evaluate.max_samples
     for one in params.downstream:
         try:
-            images = len(load_downstream(one).ids)
-        except InputError:
-            if one.source not in DOWNLOADED:
-                raise
-            images = sum(DOWNLOADED_IMAGES)
-        images = min(images, params.evaluate.max_samples)
+            images, what = min(len(load_downstream(one).ids), most), ""
+        except InputError:  # not there yet
+            images, what = most, f"at most {most:,} images"
+        passes = Work(measuring.image, subject.flops, 1) * (images * len(params.seeds))
         for name in rows_of(params):
-            yield Stage(f"transfer@{name}-{one.name}", start + seeds * images * measuring.image)
+            yield Stage(f"transfer@{name}-{one.name}", passes, told=what, model=name)

@@ -6,7 +6,8 @@ A batch that would take long is cut, and its step's time and operations multipli
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from unlearning.counts import Counts
 from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import ResumeState
-from unlearning.engine.run import Rehearsal, Run
+from unlearning.engine.run import Run
 from unlearning.estimating.flops import count_flops
 from unlearning.estimating.noise import noise
 from unlearning.models.architecture import Architecture
@@ -28,6 +29,7 @@ from unlearning.params import Recipe, UnlearnRecipe
 
 STEPS = 5  # of which the first, which warms up, does not count
 OPERATIONS = 2e11  # of a step that is tried, about: some seconds of a CPU
+PHASE = 2  # batches of each part in a pass of what is run to its end
 LEAST = 4  # images of a batch: BatchNorm asks for more than one
 SIZES = ("batch_size", "forget_batch_size", "retain_batch_size", "second_batch_size")  # of a recipe
 
@@ -44,19 +46,45 @@ class Subject:
     forgotten: int  # classes
     where: Launch
 
+    def few(self, forget: int, retain: int) -> Counts:
+        """Return so many images, or as many as there are."""
+        return Counts(min(self.counts.forget, forget), min(self.counts.retain, retain))
+
+    def noise(self, counts: Counts) -> AbstractContextManager[Manifest]:
+        """Return a split of noise in the shape of the images."""
+        shape = self.shape
+        return noise(counts, shape.classes, shape.channels, shape.image_size, self.forgotten)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a piece of work takes."""
+
+    seconds: float = 0.0
+    flops: float = 0.0
+    images: float = 0.0  # that are read
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.seconds + other.seconds, self.flops + other.flops, self.images + other.images)
+
+    def __sub__(self, other: "Work") -> "Work":
+        return self + other * -1
+
+    def __mul__(self, times: float) -> "Work":
+        return Work(self.seconds * times, self.flops * times, self.images * times)
+
 
 @dataclass(frozen=True)
 class Training:
     """One training of one seed."""
 
     steps: int
-    step: float  # seconds
-    before: float  # seconds until the first step: statistics of the data, teachers
-    flops: float  # of all steps
+    step: Work
+    before: Work  # until the first step: teachers, statistics of the data
 
     @property
-    def seconds(self) -> float:
-        return self.before + self.steps * self.step
+    def work(self) -> Work:
+        return self.before + self.step * self.steps
 
 
 def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, with_modules: bool) -> Training:
@@ -64,36 +92,57 @@ def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, 
     whole = min(recipe.batch_size, subject.counts.training)
     batch = min(whole, max(LEAST, int(OPERATIONS / (3 * subject.flops))))
     cfg = cut(recipe, batch / recipe.batch_size)
-    few = Counts(min(subject.counts.forget, STEPS * batch), min(subject.counts.retain, 2 * STEPS * batch))
-    shape = subject.shape
-    with noise(few, shape.classes, shape.channels, shape.image_size, subject.forgotten) as manifest:
+    few, shape = subject.few(STEPS * batch, 2 * STEPS * batch), subject.shape
 
-        def make() -> Run:
-            torch.manual_seed(0)
-            return run_on(manifest, name, subject.where, build(shape), partial(build, shape), with_modules)
+    def make(manifest: Manifest) -> Run:
+        torch.manual_seed(0)
+        return run_on(manifest, name, subject.where, build(shape), partial(build, shape), with_modules)
 
-        def rehearse(steps: int) -> Rehearsal:
-            run = make()
-            return run.rehearse(program(run, cfg), steps)
-
-        timed = rehearse(STEPS)
-        if timed.steps == cfg.steps(few):
-            counted = [count_flops(partial(rehearse, steps)) for steps in (1, 2)]
-            step, flops = timed.step, float(counted[1] - counted[0])
-        else:  # in several phases, whose steps are not alike
-            step, flops = mean_step(make, program, cfg)
-    larger, steps = whole / batch, recipe.steps(subject.counts)
-    before = timed.before * subject.counts.training / few.training
-    return Training(steps, step * larger, before, flops * larger * steps)
+    with subject.noise(few) as manifest:
+        before, step, steps = first_steps(partial(make, manifest), program, cfg, few)
+    if steps != cfg.steps(few):  # in several phases, whose steps are not alike
+        fewer = subject.few(PHASE * batch, PHASE * batch)
+        with subject.noise(fewer) as manifest:
+            step = mean_step(partial(make, manifest), program, cfg, before * scanned_more(cfg, few, fewer))
+    before *= scanned_more(cfg, few, subject.counts)
+    return Training(recipe.steps(subject.counts), step * (whole / batch), before)
 
 
-def mean_step(make: Callable[[], Run], program: Program, cfg: Recipe) -> tuple[float, float]:
-    """Run a program to its end, once for the time and once for the count; return seconds and operations a step."""
+def scanned_more(recipe: Recipe, some: Counts, others: Counts) -> float:
+    """Return how many times as many images are looked at before the first step where there are others."""
+    return recipe.scanned(others) / recipe.scanned(some) if recipe.scanned(some) else 1.0
+
+
+def first_steps(make: Callable[[], Run], program: Program, cfg: Recipe, images: Counts) -> tuple[Work, Work, int]:
+    """Return what comes before the first step, what a step takes, and the steps of the first phase."""
+    run = make()
+    timed = run.rehearse(program(run, cfg), STEPS)
+    scanned = cfg.scanned(images)
+    read = (images_read(run) - scanned) / STEPS
+
+    def counted(steps: int) -> int:
+        run = make()
+        return count_flops(lambda: run.rehearse(program(run, cfg), steps))
+
+    one, two = counted(1), counted(2)
+    step = two - one
+    return Work(timed.before, one - step, scanned), Work(timed.step, step, read), timed.steps
+
+
+def mean_step(make: Callable[[], Run], program: Program, cfg: Recipe, before: Work) -> Work:
+    """Return what a step takes in the mean of a program that is run to its end, for the time and for the count."""
     run, started = make(), time.perf_counter()
     steps = run.drive(program(run, cfg)).step
     seconds = time.perf_counter() - started
     counted = make()
-    return seconds / steps, count_flops(lambda: counted.drive(program(counted, cfg))) / steps
+    flops = count_flops(lambda: counted.drive(program(counted, cfg)))
+    step = (Work(seconds, flops, images_read(counted)) - before) * (1 / steps)
+    return replace(step, seconds=max(step.seconds, 0.0))
+
+
+def images_read(run: Run) -> int:
+    """Return how many images a run has read."""
+    return run.train_split.images_read + (run.whole_split.images_read if run.launch.world > 1 else 0)
 
 
 def run_on(

@@ -10,12 +10,17 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
-from unlearning.methods.families.random_labels import RandomLabelConfig, towards_random_labels
+from unlearning.methods.families.random_labels import BOTH, FORGET_ALONE, RandomLabelConfig, towards_random_labels
 
 
 class Config(RandomLabelConfig):
     retain_pass: bool
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return BOTH if self.retain_pass else FORGET_ALONE
 
 
 SAMPLES = True  # the loss asks for no missing class
@@ -23,4 +28,4 @@ SAMPLES = True  # the loss asks for no missing class
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield CE(forget, random labels) for each forget batch, then CE(retain, labels) for each retain batch."""
-    return towards_random_labels(run, cfg, run.optimise(run.model, cfg), cfg.retain_pass)
+    return towards_random_labels(run, cfg, run.optimise(run.model, cfg))

@@ -16,14 +16,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearning.bounds import Portion
+from unlearning.counts import Counts
+from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
 from unlearning.engine.validation import eval_mode
-from unlearning.methods.families.random_labels import RandomLabelConfig, towards_random_labels
+from unlearning.methods.families.random_labels import BOTH, FORGET_ALONE, RandomLabelConfig, towards_random_labels
 
 
 class Config(RandomLabelConfig):
     variant: Literal["official", "ec_paper"]  # ec_paper: forget images only (UUEF's code)
     saliency: Portion  # share of the weights that learn
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        return BOTH if self.variant == "official" else FORGET_ALONE
+
+    def scanned(self, images: Counts) -> int:
+        return images.forget
 
 
 SAMPLES = True  # the loss asks for no missing class
@@ -36,7 +45,7 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     held = Held(run.model, masks)
     network = run.optimise(run.model, cfg)
     run.after_each_step(held.put_back)
-    yield from towards_random_labels(run, cfg, network, retain_pass=cfg.variant == "official")
+    yield from towards_random_labels(run, cfg, network)
 
 
 def forget_gradients(run: Run) -> list[Tensor]:

@@ -57,6 +57,9 @@ class Config(UnlearnRecipe):
     def steps(self, images: Counts) -> int:
         return self.epochs * images.steps("forget", self.batch_size) * self.keep_per_forget
 
+    def scanned(self, images: Counts) -> int:
+        return images.training
+
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield lambda_forget mean m(x_f, target) + lambda_keep KL(original || current)."""

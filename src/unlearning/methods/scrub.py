@@ -35,7 +35,14 @@ class Config(UnlearnRecipe):
     rewind: bool
 
     def steps(self, images: Counts) -> int:
-        return self.epochs * (images.steps("retain", self.batch_size) + images.steps("forget", self.forget_batch_size))
+        forget, retain = images.steps("forget", self.forget_batch_size), images.steps("retain", self.batch_size)
+        return sum(sum(plan) for plan in self.plan(forget, retain))
+
+    def plan(self, forget: int, retain: int) -> list[tuple[int, int]]:
+        """Return each epoch's max and min steps; forget, retain: the steps of a whole pass."""
+        if self.variant == "ec_paper":
+            return [(min(self.m_steps, forget), min(self.m_steps, retain))] * self.epochs
+        return [(forget if epoch < self.m_steps else 0, retain) for epoch in range(self.epochs)]
 
 
 SAMPLES = True  # the loss asks for no missing class
@@ -52,11 +59,13 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
         )
     teacher = run.teacher()
     network = run.optimise(run.model, cfg)
-    plan = [max_steps(run, cfg, epoch) + min_steps(run, cfg) for epoch in range(1, cfg.epochs + 1)]
-    for epoch in run.epochs(plan):
-        for forget in beginning(run, cfg, "forget", cfg.forget_batch_size, epoch, max_steps(run, cfg, epoch)):
+    passes = run.schedule.steps("forget", cfg.forget_batch_size), run.schedule.steps("retain", cfg.batch_size)
+    plan = cfg.plan(*passes)
+    for epoch in run.epochs([sum(steps) for steps in plan]):
+        max_steps, min_steps = plan[epoch - 1]
+        for forget in beginning(run, cfg, "forget", cfg.forget_batch_size, epoch, max_steps):
             yield -distillation(network(forget.images), teacher(forget.images), cfg.temperature)
-        for retain in beginning(run, cfg, "retain", cfg.batch_size, epoch, min_steps(run, cfg)):
+        for retain in beginning(run, cfg, "retain", cfg.batch_size, epoch, min_steps):
             logits = network(retain.images)
             kd = distillation(logits, teacher(retain.images), cfg.temperature)
             yield cfg.gamma * F.cross_entropy(logits, retain.labels) + cfg.alpha * kd
@@ -64,20 +73,6 @@ def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
             remember(run, epoch)
     if cfg.rewind:
         rewind(run)
-
-
-def max_steps(run: Run, cfg: Config, epoch: int) -> int:
-    """Return the number of max steps of an epoch (from 1)."""
-    whole = run.schedule.steps("forget", cfg.forget_batch_size)
-    if cfg.variant == "ec_paper":
-        return min(cfg.m_steps, whole)
-    return whole if epoch <= cfg.m_steps else 0
-
-
-def min_steps(run: Run, cfg: Config) -> int:
-    """Return the number of min steps of every epoch."""
-    whole = run.schedule.steps("retain", cfg.batch_size)
-    return min(cfg.m_steps, whole) if cfg.variant == "ec_paper" else whole
 
 
 def beginning(run: Run, cfg: Config, part: Part, batch_size: int, epoch: int, steps: int) -> Iterator[Batch]:

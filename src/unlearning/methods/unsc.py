@@ -40,6 +40,9 @@ class Config(UnlearnRecipe):
     def steps(self, images: Counts) -> int:
         return self.epochs * images.steps("forget", self.batch_size)
 
+    def scanned(self, images: Counts) -> int:
+        return min(self.basis_samples, images.retain)
+
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield CE(forget, pseudo-label); gradients are projected before each step.

@@ -43,6 +43,9 @@ class CentroidConfig(UnlearnRecipe):
         first = self.epochs * images.steps("forget", self.batch_size) * self.retain_per_forget
         return first + self.second_epochs * images.steps("retain", self.second_batch_size)
 
+    def scanned(self, images: Counts) -> int:
+        return images.training
+
 
 @dataclass(frozen=True)
 class Centroids:

@@ -12,27 +12,32 @@ from unlearning.data.manifest import Part
 from unlearning.engine.run import Run
 from unlearning.params import UnlearnRecipe
 
-PARTS: tuple[Part, ...] = ("forget", "retain")
+FORGET_ALONE: tuple[Part, ...] = ("forget",)
+BOTH: tuple[Part, ...] = ("forget", "retain")
 
 
 class RandomLabelConfig(UnlearnRecipe):
     label_space: Literal["all", "retain"]  # classes the random labels come from
     exclude_true_label: bool
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What an epoch goes through, in this order."""
+        raise NotImplementedError
+
     def steps(self, images: Counts) -> int:
-        return self.epochs * sum(images.steps(part, self.batch_size) for part in PARTS)
+        return self.epochs * sum(images.steps(part, self.batch_size) for part in self.parts)
 
 
-def towards_random_labels(run: Run, cfg: RandomLabelConfig, network: nn.Module, retain_pass: bool) -> Iterator[Tensor]:
+def towards_random_labels(run: Run, cfg: RandomLabelConfig, network: nn.Module) -> Iterator[Tensor]:
     """Yield CE(forget, random labels) for each forget batch, then CE(retain, labels) for each retain batch."""
-    parts = PARTS if retain_pass else PARTS[:1]
     classes = label_space(run, cfg)
-    for epoch in run.epochs([sum(run.schedule.steps(part, cfg.batch_size) for part in parts)] * cfg.epochs):
+    for epoch in run.epochs([sum(run.schedule.steps(part, cfg.batch_size) for part in cfg.parts)] * cfg.epochs):
         for forget in run.visit("forget", cfg.batch_size, cfg.augment, epoch):
             own = run.gather(forget.labels)  # of the global batch, for which labels are drawn whoever computes it
             labels = random_labels(len(own), classes, own if cfg.exclude_true_label else None, run.generator("labels"))
             yield F.cross_entropy(network(forget.images), run.share(labels).to(forget.labels.device))
-        for retain in run.visit("retain", cfg.batch_size, cfg.augment, epoch) if retain_pass else ():
+        for retain in run.visit("retain", cfg.batch_size, cfg.augment, epoch) if "retain" in cfg.parts else ():
             yield F.cross_entropy(network(retain.images), retain.labels)
 
 

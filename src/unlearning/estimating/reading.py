@@ -1,0 +1,72 @@
+"""How long it takes to read one image: of the user's own where they are there, else of one of the size of a photo."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unlearning.budgets import GIGA
+from unlearning.data.crop import Crop
+from unlearning.data.reading import read_image
+from unlearning.errors import InputError
+from unlearning.estimating.trainings import Subject
+from unlearning.params import Params
+from unlearning.sources import load_source
+
+TRIED = 24  # images
+PHOTO = (500, 375)  # px, about the mean of ImageNet's
+PHOTO_QUALITY = 95  # of JPEG: it then takes about the 110 kB of ImageNet's mean
+GRAIN = 24  # px between the corners of what the made photo shows
+
+
+def seconds_to_read(params: Params, subject: Subject) -> float:
+    """Return the seconds in which one process reads an image to train on; 0 where all images are held in memory."""
+    files = _files(params)
+    count = subject.counts.training + subject.counts.judging
+    size = count * subject.shape.channels * params.data.image_size**2
+    if files is None or size <= params.data.resident_gb * GIGA:
+        return 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        return _timed(files or [made_photo(Path(folder))], params)
+
+
+def _files(params: Params) -> list[Path] | None:
+    """Return some of the training images, spread over all; none where they are not there, None where they are no files.
+
+    Sets that `split` may download are pixels in memory.
+    """
+    if params.data.name == "imagenet" and not Path(params.data.root).is_dir():
+        return []
+    try:
+        files = load_source(params.data).train.files
+    except InputError:
+        return None
+    return [files[place] for place in np.linspace(0, len(files) - 1, TRIED).astype(int)] if len(files) else None
+
+
+def _timed(files: list[Path], params: Params) -> float:
+    area, size = params.train.augment.min_area, params.data.image_size
+    many = (files * TRIED)[:TRIED]
+    _read(many[0], 0, area, size)  # the imports
+    started = time.perf_counter()
+    for number, path in enumerate(many):
+        _read(path, number, area, size)
+    return (time.perf_counter() - started) / len(many)
+
+
+def _read(path: Path, seed: int, min_area: float, size: int) -> None:
+    crop = Crop(seed, min_area, size)
+    crop.of(read_image(path, reduction=crop.reduction))
+
+
+def made_photo(folder: Path) -> Path:
+    """Write a picture of smooth colours with a little noise, as JPEG."""
+    random = np.random.default_rng(0)
+    across, down = (side // GRAIN + 1 for side in PHOTO)
+    smooth = Image.fromarray(random.integers(0, 256, (down, across, 3), dtype=np.uint8)).resize(PHOTO)
+    pixels = np.asarray(smooth, dtype=np.int16) + random.integers(-12, 13, (PHOTO[1], PHOTO[0], 3))
+    path = folder / "photo.jpg"
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=PHOTO_QUALITY)
+    return path
