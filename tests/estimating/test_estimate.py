@@ -14,7 +14,7 @@ from unlearning.engine.run import Run
 from unlearning.estimating import trainings
 from unlearning.estimating.ahead import Stage, subject_of, told
 from unlearning.estimating.ahead import ahead as stages_ahead
-from unlearning.estimating.measuring import try_measuring
+from unlearning.estimating.measuring import trained_more, try_measuring
 from unlearning.estimating.noise import noise
 from unlearning.estimating.trainings import Subject, Training, Work, cut, forward_flops, try_training
 from unlearning.methods import method_program
@@ -112,6 +112,14 @@ def test_measuring_counts_the_forward_pass_of_every_image(subject: Subject, para
     found = try_measuring(subject, params)
     assert found.work.flops > 300 * forward_flops(SHAPE)
     assert 0 < 300 * found.image < found.work.seconds
+
+
+def test_relearning_is_reckoned_as_if_training_were_always_chosen(params: Params) -> None:
+    cfg = params.relearn.model_copy(update={"draws": 5, "lrs": [0.1, 0.2]})
+    tried, trained = {"start": "as is", "lr": None}, {"start": "as is", "lr": 0.1}
+    assert trained_more([trained, trained], cfg) == 1
+    assert trained_more([tried, trained], cfg) == 12 / 8
+    assert trained_more([], cfg) == 1
 
 
 def test_the_digits_are_cut_as_the_split_cuts_them(params: Params) -> None:

@@ -12,7 +12,7 @@ from unlearning.data.batches import in_order
 from unlearning.errors import InputError
 from unlearning.methods import scar
 from unlearning.methods.families.points import final_point
-from unlearning.methods.scar import Classes, keep_loss, precision, shrunk, tukey
+from unlearning.methods.scar import Classes, keep_loss, precision, scatter, shrunk, tukey
 from unlearning.models.architecture import Architecture
 from unlearning.models.backbone import build
 
@@ -167,12 +167,14 @@ def test_shrinking_a_diagonal_matrix_leaves_it_diagonal() -> None:
 def test_precision_equals_numpys_pseudo_inverse(times: int, count: int, gammas: tuple[float, float]) -> None:
     features = samples(count, 6)
     expected = np.linalg.pinv(plain_correlation(features.double().numpy(), *gammas, times))
-    np.testing.assert_allclose(precision(features, *gammas, times).numpy(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        precision(torch.cov(features.double().T), *gammas, times).numpy(), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("gamma", [0.0, 3.0])
 def test_precision_of_fewer_samples_than_dimensions_is_finite_and_symmetric(gamma: float) -> None:
-    matrix = precision(samples(4, 12), gamma, gamma, 1)
+    matrix = precision(torch.cov(samples(4, 12).double().T), gamma, gamma, 1)
     assert matrix.isfinite().all()
     torch.testing.assert_close(matrix, matrix.T, rtol=1e-4, atol=1e-5)
     assert matrix.abs().max() > 0.01
@@ -181,7 +183,7 @@ def test_precision_of_fewer_samples_than_dimensions_is_finite_and_symmetric(gamm
 def test_a_singular_correlation_matrix_is_inverted_on_its_range() -> None:
     features = samples(4, 12)
     correlation = plain_correlation(features.double().numpy(), 0.0, 0.0, 1)
-    inverse = precision(features, 0.0, 0.0, 1).double().numpy()
+    inverse = precision(torch.cov(features.double().T), 0.0, 0.0, 1).double().numpy()
     assert np.linalg.matrix_rank(correlation) == 3
     np.testing.assert_allclose(correlation @ inverse @ correlation, correlation, atol=1e-5)
 
@@ -190,7 +192,7 @@ def test_a_singular_correlation_matrix_is_inverted_on_its_range() -> None:
 def test_distances_stay_above_0_where_features_are_dead(times: int) -> None:
     alive = samples(30, 2).repeat(1, 2) * torch.tensor([1.0, 1.0, -1.0, -1.0])
     features = torch.cat([alive, torch.full((30, 4), 0.001)], dim=1)
-    assert torch.linalg.eigvalsh(precision(features, 3.0, 3.0, times).double()).min() >= -1e-6
+    assert torch.linalg.eigvalsh(precision(torch.cov(features.double().T), 3.0, 3.0, times).double()).min() >= -1e-6
 
 
 def test_more_shrinkage_off_the_diagonal_than_on_it_is_refused() -> None:
@@ -202,7 +204,7 @@ def test_more_shrinkage_off_the_diagonal_than_on_it_is_refused() -> None:
 def test_precision_survives_a_dead_feature(gamma: float) -> None:
     features = samples(30, 6)
     features[:, 2] = tukey(torch.zeros(30))
-    matrix = precision(features, gamma, gamma, 2)
+    matrix = precision(torch.cov(features.double().T), gamma, gamma, 2)
     assert matrix.isfinite().all()
     torch.testing.assert_close(matrix, matrix.T, rtol=1e-4, atol=1e-5)
 
@@ -244,6 +246,21 @@ def test_the_retained_classes_are_measured_as_by_numpy(lively_run, covariance: s
         np.testing.assert_allclose(classes.means[row], mean, atol=1e-5)
         actual = classes.precisions[row % len(classes.precisions)]
         np.testing.assert_allclose(actual, inverse, atol=1e-3 * np.abs(inverse).max())
+
+
+def test_the_features_of_one_class_at_a_time_are_in_memory(lively_run, monkeypatch) -> None:
+    run, asked = lively_run(), []
+    monkeypatch.setattr(scar, "scatter", lambda features: asked.append(len(features)) or scatter(features))
+    scar.retained_classes(run, config_of("scar", covariance="shared"), final_point(run).network)
+    assert asked == [16] * len(RETAINED)
+
+
+def test_more_covariances_than_fit_are_refused_with_the_way_out(make_run, monkeypatch) -> None:
+    monkeypatch.setattr(scar, "MOST_GB", CLASSES * 16**2 * 4 / 1e9 / 2)
+    run = make_run(name="scar")
+    with pytest.raises(InputError, match=r"^scar.covariance: 6 covariances of 16 x 16 are .* set it to shared"):
+        next(scar.unlearn(run, config_of("scar", covariance="per_class")))
+    next(scar.unlearn(make_run(name="scar", folder="other"), config_of("scar", covariance="shared")))
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)

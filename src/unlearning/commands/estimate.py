@@ -28,11 +28,13 @@ def run(options: argparse.Namespace) -> None:
     from unlearning.errors import InputError
     from unlearning.estimating.ahead import estimate
     from unlearning.estimating.elsewhere import table
+    from unlearning.params_file import load_params
 
     if options.tflops is None and options.devices:
         raise InputError("estimate: --devices needs --tflops: what one of them computes in a second")
     if options.tflops is not None and not options.tflops > 0 or min(options.devices or [1]) < 1:
         raise InputError("estimate: --tflops is a number above 0, --devices are numbers from 1")
-    lines = estimate() if options.tflops is None else table(options.tflops, options.devices or [1])
+    params = load_params()
+    lines = estimate(params) if options.tflops is None else table(params, options.tflops, options.devices or [1])
     for line in lines:
         print(line, flush=True)

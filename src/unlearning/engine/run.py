@@ -234,13 +234,16 @@ class Run:
         torch.manual_seed(derive_seed(self.seed, self.name, "fresh weights"))
         return self._fresh()
 
-    def scan(self, part: Part, batch_size: int = SCAN_BATCH) -> Iterator[Batch]:
+    def scan(self, part: Part, batch_size: int = SCAN_BATCH, label: int | None = None) -> Iterator[Batch]:
         """Yield a part of the training split once, in order, not augmented, whole in every process: for statistics.
 
-        Raises InputError for a part without images.
+        label: of its images those of this class alone. Raises InputError for a part without images.
         """
         self.schedule.expect(part)
-        yield from self.whole_split.batches(in_order(self.manifest.select("train", part), batch_size))
+        positions = self.manifest.select("train", part)
+        if label is not None:
+            positions = positions[self.manifest.splits["train"].labels[positions] == label]
+        yield from self.whole_split.batches(in_order(positions, batch_size))
 
     def forget_acc(self) -> float:
         """Return the accuracy (percent) on the training images to be forgotten, as it is now, in eval mode.

@@ -27,7 +27,6 @@ from unlearning.forecast import readable
 from unlearning.methods import method_config, method_program
 from unlearning.models.architecture import Architecture
 from unlearning.params import Params, rows_of
-from unlearning.params_file import load_params
 from unlearning.published_sets import PUBLISHED, PublishedSet
 from unlearning.sources import load_source
 from unlearning.sources.downstream import load_downstream
@@ -55,10 +54,10 @@ class Stage:
     steps: int = 0  # of an optimiser
 
 
-def estimate() -> Iterator[str]:
-    """Yield a line for each stage of params.yaml, then one for all."""
+def estimate(params: Params) -> Iterator[str]:
+    """Yield a line for each stage, then one for all."""
     stages = []
-    for stage in ahead(load_params()):
+    for stage in ahead(params):
         stages.append(stage)
         yield told(stage)
     work = sum((stage.work for stage in stages), Work())

@@ -14,7 +14,7 @@ from unlearning.estimating.ahead import Stage, stages_of, subject_of
 from unlearning.estimating.reading import seconds_to_read
 from unlearning.estimating.trainings import Work
 from unlearning.forecast import readable
-from unlearning.params_file import load_params
+from unlearning.params import Params
 
 KEPT = (
     0.945  # of each device's speed at every doubling of their number (NVIDIA: 8 A100 train ResNet-50 6.7 times as fast)
@@ -46,13 +46,12 @@ class Machine:
         return work.images * self.reading / self.readers
 
 
-def table(tflops: float, numbers: Sequence[int]) -> Iterator[str]:
-    """Yield a Markdown table: a row for each stage of params.yaml, a column for each number of devices.
+def table(params: Params, tflops: float, numbers: Sequence[int]) -> Iterator[str]:
+    """Yield a Markdown table: a row for each stage or model, a column for each number of devices.
 
     tflops: 10^12 operations a second of one device. Trainings of references and of EC's modules are shared by all
     devices; the stages of the models are dealt to them, whole, as `unlearning parallel` does.
     """
-    params = load_params()
     subject = subject_of(params)
     reading, readers = seconds_to_read(params, subject), max(1, params.data.workers)
     stages = [stage for stage in stages_of(params, subject) if stage.work.flops]

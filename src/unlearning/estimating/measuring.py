@@ -4,7 +4,9 @@ What does not grow with the images, fine-tunings and critics, is counted too: wh
 large network on a CPU, nothing is tried, and operations are all that is reckoned by.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +21,11 @@ from unlearning.evaluation.stopwatch import Stopwatch
 from unlearning.metrics.alone.info_nce import Critic
 from unlearning.models.backbone import build
 from unlearning.models.taps import tapped
-from unlearning.params import FineTuning, MutualInformation, Params
+from unlearning.params import FineTuning, MutualInformation, Params, Relearn
 
 FEW, MORE = 4, 12  # times as many images as there are classes, at least
 CRITICS = "IDI's critics"  # part of the stopwatch; they have a number of images of their own
+RELEARNING = "relearning"  # as well a part
 OPERATIONS = 4e11  # of the forward passes that are tried, about
 STEP = 3  # forward passes that a training step is worth
 PARTS_JUDGED = 2  # of the test split, forget and retain, by which an attack is judged
@@ -122,5 +125,17 @@ def _parts(subject: Subject, params: Params, share: float) -> tuple[int, dict[st
     with subject.noise(few) as manifest:
         model, watch = build(subject.shape), Stopwatch(subject.where, PARTS)
         with watch.round("trying how long measuring takes"):
-            measure(Measured("noise", 0, model, model), manifest, params, subject.where, watch)
+            found = measure(Measured("noise", 0, model, model), manifest, params, subject.where, watch)
+    assert found is not None
+    watch.seconds[RELEARNING] *= trained_more(found[0]["relearn"]["chosen"].values(), params.relearn)
     return few.training + few.judging, watch.seconds
+
+
+def trained_more(chosen: Iterable[Mapping[str, Any]], cfg: Relearn) -> float:
+    """Return how many times as many fine-tunings there are where training is chosen: on noise it often helps nothing.
+
+    chosen: of each number of images what the attacker did, "lr" None where nothing was trained after the first draw.
+    """
+    others = cfg.draws - 1
+    made = [len(cfg.lrs) + (0 if choice["lr"] is None else others) for choice in chosen]
+    return len(made) * (len(cfg.lrs) + others) / sum(made) if made else 1.0

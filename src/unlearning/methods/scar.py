@@ -13,12 +13,14 @@ BatchNorm trains; the teacher is in eval mode.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import ValidationInfo, field_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearning.bounds import Companions, FilePath, Temperature, Weight
@@ -29,11 +31,13 @@ from unlearning.engine.run import Run
 from unlearning.engine.schedule import BatchSchedule
 from unlearning.errors import InputError
 from unlearning.methods.families.points import final_point, scan_points
+from unlearning.models.backbone import classifier_of
 from unlearning.models.supervision import SupervisedNetwork
 from unlearning.params import UnlearnRecipe
 
 SHRINKAGES = {"official": 2, "ec_paper": 1}
 SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
+MOST_GB = 8.0  # of the covariances of all classes, float32 (ours): 900 of 2048 x 2048 would be 15
 
 
 class Config(UnlearnRecipe):
@@ -61,8 +65,24 @@ class Config(UnlearnRecipe):
         return images.training
 
 
+def refusals(model: nn.Module, cfg: Config) -> list[str]:
+    """Return what is wrong with a covariance for each of many classes of many dimensions."""
+    classes, width = classifier_of(model).get_parameter("weight").shape[:2]
+    size = classes * width**2 * 4 / 1e9
+    if cfg.covariance == "shared" or size <= MOST_GB:
+        return []
+    told = f"{classes} covariances of {width} x {width} are {size:.0f} GB, more than {MOST_GB:.0f}"
+    return [f"scar.covariance: {told}; set it to shared, one matrix for all classes"]
+
+
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
-    """Yield lambda_forget mean m(x_f, target) + lambda_keep KL(original || current)."""
+    """Yield lambda_forget mean m(x_f, target) + lambda_keep KL(original || current).
+
+    Raises InputError for covariances that are too many, and what `retained_classes` raises.
+    """
+    refused = refusals(run.model, cfg)
+    if refused:
+        raise InputError(refused[0])
     surrogate = surrogate_schedule(run, cfg)
     teacher, points = run.teacher(), final_point(run)
     classes = retained_classes(run, cfg, points.network)
@@ -105,30 +125,39 @@ class Classes:
 
 
 def retained_classes(run: Run, cfg: Config, network: SupervisedNetwork) -> Classes:
-    """Measure the retained classes on the model as it is; raises InputError for features that have no square root."""
-    features, labels = transformed_features(run, network)
-    groups = [features[labels == label] for label in labels.unique()]
-    means = torch.stack([group.mean(dim=0) for group in groups])
-    if cfg.covariance == "shared":
-        groups = [torch.cat([group - mean for group, mean in zip(groups, means, strict=True)])]
-    elif min(map(len, groups)) < 2:
-        raise InputError(f"{run.name}.covariance: a class of one image has no covariance of its own; set it to shared")
-    precisions = [precision(group, cfg.gamma_1, cfg.gamma_2, SHRINKAGES[cfg.variant]) for group in groups]
-    return Classes(F.normalize(means, dim=1), torch.stack(precisions))
+    """Measure the retained classes on the model as it is, one after the other: their features are never all in memory.
+
+    Raises InputError for features that have no square root, and for a class of one image that needs a covariance.
+    """
+    shrink = partial(precision, gamma_1=cfg.gamma_1, gamma_2=cfg.gamma_2, times=SHRINKAGES[cfg.variant])
+    labels = np.unique(run.manifest.splits["train"].labels[run.manifest.select("train", "retain")])
+    means, precisions, whole, count = [], list[Tensor](), torch.zeros(()), 0
+    for label in labels.tolist():
+        features = transformed_features(run, network, label)
+        own = scatter(features)
+        means.append(features.mean(dim=0))
+        if cfg.covariance == "shared":
+            whole, count = whole.to(own) + own, count + len(features)
+        elif len(features) < 2:
+            raise InputError(
+                f"{run.name}.covariance: a class of one image has no covariance of its own; set it to shared"
+            )
+        else:
+            precisions.append(shrink(own / (len(features) - 1)))
+    return Classes(F.normalize(torch.stack(means), dim=1), torch.stack(precisions or [shrink(whole / (count - 1))]))
 
 
-def transformed_features(run: Run, network: SupervisedNetwork) -> tuple[Tensor, Tensor]:
-    """Return h^0.5 (N, d) and the labels (N,) of the retain set."""
-    features, labels = [], []
-    for batch, [point] in scan_points(run, network, "retain"):
+def transformed_features(run: Run, network: SupervisedNetwork, label: int) -> Tensor:
+    """Return h^0.5 (n, d) of the retained images of a class."""
+    features = []
+    for _, [point] in scan_points(run, network, "retain", label):
         if (point.feature < 0).any():
             raise InputError(
                 f"{run.name}: the penultimate features of {type(run.model).__name__} can be negative, and SCAR takes "
                 f"their square root; choose a backbone that ends in a ReLU (a ResNet), or drop {run.name} from methods"
             )
         features.append(tukey(point.feature))
-        labels.append(batch.labels)
-    return torch.cat(features), torch.cat(labels)
+    return torch.cat(features)
 
 
 def forget_targets(run: Run, network: SupervisedNetwork, classes: Classes) -> Tensor:
@@ -153,13 +182,18 @@ def tukey(features: Tensor) -> Tensor:
     return features.clamp(min=SMALLEST).sqrt()
 
 
-def precision(features: Tensor, gamma_1: float, gamma_2: float, times: int) -> Tensor:
-    """Return the pseudo-inverse (d, d) of the shrunk correlation matrix of (n, d); n may be smaller than d."""
-    covariance = torch.cov(features.double().T)
+def scatter(features: Tensor) -> Tensor:
+    """Return sum (h - mean)(h - mean)^T over the rows of (n, d), float64 (d, d)."""
+    centred = features.double() - features.double().mean(dim=0)
+    return centred.T @ centred
+
+
+def precision(covariance: Tensor, gamma_1: float, gamma_2: float, times: int) -> Tensor:
+    """Return the pseudo-inverse, float32, of the shrunk correlation matrix of a covariance (d, d) of any rank."""
     for _ in range(times):
         covariance = shrunk(covariance, gamma_1, gamma_2)
     deviation = covariance.diagonal().clamp(min=torch.finfo(covariance.dtype).tiny).sqrt()
-    return torch.linalg.pinv(covariance / deviation.outer(deviation), hermitian=True).to(features.dtype)
+    return torch.linalg.pinv(covariance / deviation.outer(deviation), hermitian=True).float()
 
 
 def shrunk(covariance: Tensor, gamma_1: float, gamma_2: float) -> Tensor:

@@ -67,11 +67,13 @@ def points_of(model: nn.Module, cfg: EveryPoint, method: str) -> list[str]:
 
 
 @torch.no_grad()
-def scan_points(run: Run, network: SupervisedNetwork, part: Part) -> Iterator[tuple[Batch, list[Supervision]]]:
-    """Yield a part of the training split once with its supervision points, in eval mode: for statistics."""
+def scan_points(
+    run: Run, network: SupervisedNetwork, part: Part, label: int | None = None
+) -> Iterator[tuple[Batch, list[Supervision]]]:
+    """Yield a part of the training split, or of a class, once with its supervision points, in eval mode: statistics."""
     placed = run.launch.in_precision(run.launch.place(network))
     with eval_mode(network):
-        for batch in run.scan(part):
+        for batch in run.scan(part, label=label):
             yield batch, placed(batch.images)
 
 
