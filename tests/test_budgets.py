@@ -2,7 +2,6 @@
 
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +9,12 @@ import pytest
 import torch
 import yaml
 
-from tests.conftest import SHAPE, changed, config_of, values_of_params
+from tests.conftest import SHAPE, changed, values_of_params
 from unlearning.budgets import counts_of, measured, sizes_of
 from unlearning.counts import Counts
 from unlearning.data.manifest import Manifest
-from unlearning.engine.run import Run
 from unlearning.errors import InputError
-from unlearning.methods import method_program
 from unlearning.models.backbone import build, parameter_count
-from unlearning.models.ec_modules import ec_modules
-from unlearning.params import known_methods
-
-
-@pytest.mark.parametrize("method", known_methods())
-def test_the_steps_that_are_reckoned_are_those_that_are_taken_or_a_little_more(
-    make_run: Callable[..., Run], method: str
-) -> None:
-    changes = {"stop_at_forget_acc": 0.0 if method == "ga" else None}
-    config = config_of(method, **changes)
-    modules = ec_modules(build(SHAPE)) if method.endswith("ec") else None
-    run = make_run(method, modules)
-    taken = run.drive(method_program(method)(run, config)).step
-    reckoned = config.steps(counts_of(run.manifest))
-    assert taken <= reckoned <= 3 * taken
 
 
 def test_the_sizes_of_a_network_are_those_of_its_parts() -> None:
@@ -40,7 +22,8 @@ def test_the_sizes_of_a_network_are_those_of_its_parts() -> None:
         model = build(SHAPE).eval()
     sizes = sizes_of(model, SHAPE.channels, SHAPE.image_size)
     assert sizes.weights == parameter_count(build(SHAPE))
-    assert sizes.features == 8 + 8 + 8 + 16 + 16 + SHAPE.classes
+    assert sizes.layers == 8 + 8 + 8 + 16
+    assert sizes.last == 16 + SHAPE.classes
     assert sizes.outputs > 8 * 8 * 8 * 3
 
 
@@ -70,7 +53,11 @@ def files() -> dict[Path, int]:
         ),
         (["evaluate.py", "ec"], {"budget.steps": 3}, "relearn: 5 draws x 3 shots x 2 lrs x 5 = 150 steps"),
         (["train.py", "original"], {"budget.memory_gb": 0.0001}, "train.batch_size: 2 x 64 images x "),
-        (["evaluate.py", "ec"], {"budget.memory_gb": 0.0001}, "evaluate.max_samples: 138 images x 374 features"),
+        (
+            ["evaluate.py", "ec"],
+            {"budget.memory_gb": 0.0001},
+            "evaluate.max_samples: 138 images x 134 features and 138 x 240 of layers",
+        ),
         (["shadow.py", "0"], {"budget.steps": 3}, "train: 20 steps"),
     ],
 )

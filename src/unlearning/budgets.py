@@ -17,7 +17,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.errors import InputError
 from unlearning.models.backbone import architecture, build, parameter_count
 from unlearning.models.taps import evaluation_layers, pooled, tapped
-from unlearning.params import Budget, Data, Evaluate, Model, Params, Recipe, Relearn, rows_of
+from unlearning.params import Budget, Data, Model, Params, Recipe, rows_of
 
 FLOAT = 4  # bytes
 COPIES = 5  # of the weights: themselves, gradients, two moments of Adam, a teacher
@@ -32,7 +32,13 @@ class Sizes:
 
     weights: int
     outputs: int  # of all its layers, for one image
-    features: int  # of the layers that are looked at, the last feature and the logits, for one image
+    layers: int  # features of the layers that are looked at, for one image
+    last: int  # of the last feature and the logits, for one image
+
+    @property
+    def features(self) -> int:
+        """All features of one image."""
+        return self.layers + self.last
 
 
 def sizes_of(model: nn.Module, channels: int, size: int) -> Sizes:
@@ -52,7 +58,7 @@ def sizes_of(model: nn.Module, channels: int, size: int) -> Sizes:
             handle.remove()
     widths = sum(pooled(feature).shape[1] for feature in features.values())
     last = max(feature.shape[1] for feature in features.values())
-    return Sizes(parameter_count(model), sum(outputs) // IMAGES, widths + last + logits.shape[-1])
+    return Sizes(parameter_count(model), sum(outputs) // IMAGES, widths, last + logits.shape[-1])
 
 
 def training_faults(
@@ -73,10 +79,9 @@ def training_faults(
         yield from _memory(f"{key}.batch_size", at_once, told, budget)
 
 
-def evaluation_faults(
-    evaluate: Evaluate, relearn: Relearn, shots: list[int], images: Counts, sizes: Sizes | None, budget: Budget
-) -> Iterator[str]:
+def evaluation_faults(params: Params, images: Counts, sizes: Sizes | None) -> Iterator[str]:
     """Yield what measuring one model would need beyond the budget."""
+    evaluate, relearn, shots, budget = params.evaluate, params.relearn, params.attacks.shots, params.budget
     attacks = relearn.draws * len(shots) * len(relearn.lrs) * relearn.steps
     if attacks > budget.steps:
         yield (
@@ -84,9 +89,10 @@ def evaluation_faults(
             f"{attacks:,} steps are more than budget.steps {budget.steps:,}; lower one, or raise that"
         )
     if sizes is not None:
-        kept = min(evaluate.max_samples, images.training) + min(evaluate.max_samples, images.judging)
-        told = f"{kept:,} images x {sizes.features:,} features"
-        yield from _memory("evaluate.max_samples", kept * sizes.features, told, budget)
+        train, test = (min(evaluate.max_samples, count) for count in (images.training, images.judging))
+        kept, layered = train + test, min(params.linear_probe.layer_samples, train) + test
+        told = f"{kept:,} images x {sizes.last:,} features and {layered:,} x {sizes.layers:,} of layers"
+        yield from _memory("evaluate.max_samples", kept * sizes.last + layered * sizes.layers, told, budget)
         batch = min(evaluate.batch_size, max(images.training, images.judging))
         told = f"{batch:,} images x {sizes.outputs / 1e6:.3g} M outputs"
         yield from _memory("evaluate.batch_size", batch * sizes.outputs, told, budget)
@@ -124,8 +130,7 @@ def refuse_excess(key: str, recipe: Recipe, params: Params, manifest: Manifest) 
 def refuse_excess_of_measuring(params: Params, manifest: Manifest) -> None:
     """Raise InputError, with the reckoning, where measuring a model would need more than `budget:` allows."""
     images, sizes = counts_of(manifest), _sizes(params.model, manifest)
-    shots = params.attacks.shots
-    for fault in evaluation_faults(params.evaluate, params.relearn, shots, images, sizes, params.budget):
+    for fault in evaluation_faults(params, images, sizes):
         raise InputError(f"params.yaml: {fault}")
 
 

@@ -249,9 +249,8 @@ def _budgets(read: Read) -> Iterator[str]:
     most = read.params.max_images_per_device if read.has("max_images_per_device") else None
     for key, recipe in _recipes(read).items():
         yield from training_faults(key, recipe, images, sizes, budget, most)
-    if read.has("evaluate", "relearn", "attacks"):
-        evaluate, relearn, shots = read.params.evaluate, read.params.relearn, read.params.attacks.shots
-        yield from evaluation_faults(evaluate, relearn, shots, images, sizes, budget)
+    if read.has("evaluate", "linear_probe", "relearn", "attacks"):
+        yield from evaluation_faults(read.params, images, sizes)
     if read.has("data"):
         yield from data_faults(read.params.data, images, CHANNELS.get(read.params.data.name, 3), budget)
     if sizes is not None and read.has("seeds", "references", "methods", "audit", "evaluate"):

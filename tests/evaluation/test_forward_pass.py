@@ -104,6 +104,26 @@ def test_what_is_kept_is_bounded_while_predictions_and_labels_cover_the_split(
         torch.testing.assert_close(kept.features[layer], expected[layer].mean(dim=(2, 3))[keep])
 
 
+@pytest.mark.parametrize("rows", [[0, 2, 5], [3], list(range(6))])
+def test_layers_are_kept_for_some_of_what_is_kept_and_the_last_feature_for_all(
+    world: Manifest, model: nn.Module, rows: list[int]
+) -> None:
+    kept = run(world, model, keep=POSITIONS, layers=LAYERS, layer_rows=np.array(rows))
+    expected = plain(world, model)
+    torch.testing.assert_close(kept.features["penultimate"], expected["penultimate"][POSITIONS])
+    for layer in LAYERS:
+        assert len(kept.features[layer]) == len(rows)
+        asked = torch.tensor(rows[::-1])
+        torch.testing.assert_close(kept.of_layer(layer, asked), expected[layer].mean(dim=(2, 3))[POSITIONS[rows[::-1]]])
+    torch.testing.assert_close(kept.of_layer("penultimate", slice(1, 3)), expected["penultimate"][POSITIONS[1:3]])
+
+
+def test_a_row_that_a_layer_does_not_have_is_not_answered_with_another(world: Manifest, model: nn.Module) -> None:
+    kept = run(world, model, keep=POSITIONS, layers=LAYERS, layer_rows=np.array([0, 2, 5]))
+    with pytest.raises(AssertionError):
+        kept.of_layer("layer1", torch.tensor([0, 3]))
+
+
 def test_pooled_features_are_the_spatial_means_and_the_penultimate_feature(world: Manifest, model: nn.Module) -> None:
     kept = run(world, model, layers=LAYERS)
     expected = plain(world, model)

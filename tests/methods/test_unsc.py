@@ -88,13 +88,18 @@ def moved(run: Run, before: dict[str, Tensor]) -> set[str]:
     return {name for name, value in run.model.state_dict().items() if not torch.equal(value, before[name])}
 
 
+def projection_on(matrix: Tensor, energy: float) -> Tensor:
+    (spanning,) = basis((matrix @ matrix.T)[None], energy)
+    return spanning @ spanning.T
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(12, 40), (12, 5), (6, 6), (1, 3)])
 @pytest.mark.parametrize("energy", [0.3, 0.9, 0.99, 0.9999, 1.0])
 def test_basis_is_the_projection_on_the_fewest_vectors_that_hold_the_energy(
     rows: int, columns: int, energy: float
 ) -> None:
     matrix = random_matrix(rows, columns)
-    (projection,) = basis((matrix @ matrix.T)[None], energy)
+    projection = projection_on(matrix, energy)
     expected = fewest(matrix, energy)
     assert projection.trace().item() == pytest.approx(expected.shape[1])
     torch.testing.assert_close(projection, torch.from_numpy(expected @ expected.T), rtol=0, atol=1e-7)
@@ -106,13 +111,25 @@ def test_basis_is_the_projection_on_the_fewest_vectors_that_hold_the_energy(
 def test_each_group_has_a_basis_of_its_own() -> None:
     matrices = [random_matrix(8, 30), random_matrix(8, 2, seed=1).flip(0)]
     together = basis(torch.stack([matrix @ matrix.T for matrix in matrices]), 0.9)
-    for projection, matrix in zip(together, matrices, strict=True):
-        torch.testing.assert_close(projection, basis((matrix @ matrix.T)[None], 0.9)[0])
+    for spanning, matrix in zip(together, matrices, strict=True):
+        torch.testing.assert_close(spanning @ spanning.T, projection_on(matrix, 0.9))
+
+
+def test_inputs_that_are_always_zero_are_in_no_basis() -> None:
+    matrix = random_matrix(6, 30)
+    wider = torch.zeros(10, 30, dtype=matrix.dtype)
+    wider[[0, 3, 4, 6, 8, 9]] = matrix
+    expected = torch.zeros(10, 10, dtype=matrix.dtype)
+    expected[torch.tensor([0, 3, 4, 6, 8, 9])[:, None], [0, 3, 4, 6, 8, 9]] = projection_on(matrix, 0.9)
+    torch.testing.assert_close(projection_on(wider, 0.9), expected)
+    assert basis(torch.zeros(2, 4, 4, dtype=matrix.dtype), 0.9).shape == (2, 4, 0)
+    gradient = torch.randn(6, 4)
+    assert torch.equal(outside(gradient, torch.zeros(2, 4, 0, dtype=torch.float64)), gradient)
 
 
 def test_nearly_all_energy_of_few_images_leaves_a_null_space() -> None:
     matrix = random_matrix(12, 5)
-    (projection,) = basis((matrix @ matrix.T)[None], 1.0)
+    projection = projection_on(matrix, 1.0)
     assert projection.trace().item() == pytest.approx(5)
     torch.testing.assert_close(projection @ matrix, matrix, rtol=0, atol=1e-5)
 
@@ -169,10 +186,10 @@ def test_outside_removes_exactly_the_projected_part(shape: tuple[int, ...], grou
     gradient = torch.randn(shape)
     width = gradient[0].numel()
     matrices = torch.stack([random_matrix(width, 40, seed) for seed in range(groups)])
-    projection = basis(matrices @ matrices.mT, 0.8)
-    result = outside(gradient, projection)
+    spanning = basis(matrices @ matrices.mT, 0.8)
+    result = outside(gradient, spanning)
     assert (result.shape, result.dtype) == (gradient.shape, gradient.dtype)
-    for group, p in enumerate(projection):
+    for group, p in enumerate(spanning @ spanning.mT):
         rows = slice(group * shape[0] // groups, (group + 1) * shape[0] // groups)
         own, kept = gradient[rows].reshape(-1, width).double(), result[rows].reshape(-1, width).double()
         torch.testing.assert_close(kept @ p, torch.zeros_like(kept), rtol=0, atol=1e-5)

@@ -25,11 +25,22 @@ class Pass:
     logits: Tensor  # float32 (m, classes)
     features: dict[str, Tensor]  # layer: float32 (m, d), pooled; "penultimate" is always there
     maps: dict[str, Tensor] = field(default_factory=dict)  # layer: outputs, raw or pooled, for `map_positions`
+    layer_rows: Tensor | None = None  # int64 (k,), sorted: of the m, all that layers but the last have; None = all
 
     @property
     def kept_labels(self) -> Tensor:
         """Labels, int64 (m,), of the samples whose features are kept."""
         return self.labels[self.positions]
+
+    def of_layer(self, layer: str, rows: Tensor | slice) -> Tensor:
+        """Return the features of a layer for some of the kept samples, which it must have."""
+        kept = self.features[layer]
+        if self.layer_rows is None or layer == PENULTIMATE:
+            return kept[rows]
+        assert isinstance(rows, Tensor)
+        places = torch.searchsorted(self.layer_rows, rows)
+        assert torch.equal(self.layer_rows[places], rows)
+        return kept[places]
 
 
 @torch.no_grad()
@@ -44,32 +55,36 @@ def forward_pass(
     map_layers: list[str] | None = None,
     map_positions: np.ndarray | None = None,
     pool_maps: bool = False,
+    layer_rows: np.ndarray | None = None,
 ) -> Pass:
     """Run the model in eval mode over the whole split, once, without augmentation.
 
     what: names model and split in messages, e.g. "ec on the test split". keep: sorted positions whose logits,
     penultimate and pooled features of `layers` are kept; None = all. map_layers: keep the outputs of these for the
-    sorted positions `map_positions`: raw in the pass's precision or, with `pool_maps`, pooled, float32. Raises
-    InputError naming the layer whose features are not finite. Several processes share the batches; each holds all of
-    what is kept in the end.
+    sorted positions `map_positions`: raw in the pass's precision or, with `pool_maps`, pooled, float32. layer_rows:
+    sorted, of the samples in `keep` those that features of `layers` are kept of; None = all. Raises InputError naming
+    the layer whose features are not finite. Several processes share the batches; each holds all of what is kept in the
+    end.
     """
     model = model.eval().to(launch.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     layers, map_layers = layers or [], map_layers or []
     count = len(images.labels)
     positions = np.arange(count) if keep is None else keep
-    chosen, mapped = _mask(positions, count), _mask(map_positions, count)
+    layered = positions if layer_rows is None else positions[layer_rows]
+    chosen, of_layers, mapped = (_mask(some, count) for some in (positions, layered, map_positions))
     plans = launch.dealt(in_order(np.arange(count), batch_size))
     own = torch.cat([plan.positions for plan in plans]) if plans else torch.empty(0, dtype=torch.int64)
-    kept, here, mapped_here = Growing(what), int(chosen[own].sum()), int(mapped[own].sum())
+    kept, here, layered_here, mapped_here = Growing(what), *(int(one[own].sum()) for one in (chosen, of_layers, mapped))
     taps = list(dict.fromkeys([*layers, *map_layers]))
     with tapped(model, taps, raw=True) as outputs, penultimate(model) as last:
         for batch in images.batches(plans):
             with launch.autocast():
                 logits = model(batch.images)
             kept.add(PREDICTIONS, logits.argmax(dim=1), len(own))
-            rows = _rows(chosen[batch.positions], launch.device)
+            rows = _rows(of_layers[batch.positions], launch.device)
             for layer in layers:
-                kept.add(f"features of {layer}", _pooled(outputs[layer][rows], model), here)
+                kept.add(f"features of {layer}", _pooled(outputs[layer][rows], model), layered_here)
+            rows = _rows(chosen[batch.positions], launch.device)
             kept.add(f"features of {PENULTIMATE}", last[0][rows].float(), here)
             kept.add("logits", logits[rows].float(), here)
             rows = _rows(mapped[batch.positions], launch.device)
@@ -84,6 +99,7 @@ def forward_pass(
         found["logits"],
         {layer: found[f"features of {layer}"] for layer in [*layers, PENULTIMATE]},
         {layer: found[f"maps of {layer}"] for layer in map_layers},
+        None if layer_rows is None else torch.from_numpy(layer_rows),
     )
 
 

@@ -22,6 +22,7 @@ from unlearning.evaluation.numbers import (
     diagnostics,
     linear_probes,
     membership,
+    probed_rows,
     shared_of,
     with_masks,
 )
@@ -75,7 +76,7 @@ def measure(
     with watch.part("forward passes"):
         on_train = forward_pass(
             model, train, where, cfg.batch_size, f"{what} training split", kept_train, layers, measured, sample,
-            pool_maps=not ESTIMATORS[critics.estimator].on_maps,
+            not ESTIMATORS[critics.estimator].on_maps, rows_of_layers(manifest, kept_train, params),
         )  # fmt: skip
         on_test = forward_pass(model, test, where, cfg.batch_size, f"{what} test split", kept_test, layers)
         validation = ImageSplit(manifest, "validation", where.device, params.data.workers)
@@ -106,3 +107,13 @@ def measure(
         raw["label_entropy"] = label_entropy(is_forget)
         raw["too_few"] = [reason for reason in [too_few(is_forget)] if reason and measured]
     return {"layers": [*layers, PENULTIMATE], **raw}, shared_of(passes, cfg.shared_samples, cfg.seed)
+
+
+def rows_of_layers(manifest: Manifest, kept: np.ndarray, params: Params) -> np.ndarray:
+    """Return of which of the kept training samples, sorted, the features of the layers before the last are needed.
+
+    Probes are fitted on some; where samples are to be forgotten, models are compared on these.
+    """
+    probed = probed_rows(len(kept), params.linear_probe, params.evaluate.seed)
+    compared = np.flatnonzero(manifest.to_forget("train")[kept]) if manifest.forget_samples else probed
+    return np.union1d(probed, compared)

@@ -7,6 +7,7 @@ ask for images the model has not seen.
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -93,10 +94,10 @@ def linear_probes(passes: Passes, classes: int, cfg: LinearProbe, seed: int, dev
     """Return test forget and retain accuracy of probes on all, on few training images, and on each layer, percent."""
     labels = passes.train.kept_labels
     few = share_of_each_class(labels, cfg.small_fraction, seed)
-    some = torch.from_numpy(kept_sample(len(labels), cfg.layer_samples, seed))
+    some = torch.from_numpy(probed_rows(len(labels), cfg, seed))
 
     def probe(layer: str, fitted: Tensor | slice) -> dict[str, float | None]:
-        head = fit_probe(passes.train.features[layer][fitted], labels[fitted], classes, cfg.l2, cfg.steps, device)
+        head = fit_probe(passes.train.of_layer(layer, fitted), labels[fitted], classes, cfg.l2, cfg.steps, device)
         asked, answers = passes.test.features[layer], passes.test.kept_labels
         forget = passes.test_forget
         return {
@@ -109,6 +110,11 @@ def linear_probes(passes: Passes, classes: int, cfg: LinearProbe, seed: int, dev
         "small": probe(PENULTIMATE, few),
         "layers": {layer: probe(layer, some) for layer in passes.train.features},
     }
+
+
+def probed_rows(kept: int, cfg: LinearProbe, seed: int) -> np.ndarray:
+    """Return which of the kept training samples, sorted, a layer's probe is fitted on."""
+    return kept_sample(kept, cfg.layer_samples, seed)
 
 
 def membership(passes: Passes, seed: int) -> dict[str, dict[str, float]] | None:
@@ -146,7 +152,7 @@ def shared_of(passes: Passes, max_samples: int, seed: int) -> Shared:
     )
     forget_logits, forget_labels = asked.logits[forget], asked.kept_labels[forget]
     return Shared(
-        {layer: values[forget] for layer, values in asked.features.items()},
+        {layer: asked.of_layer(layer, forget.nonzero()[:, 0]) for layer in asked.features},
         forget_logits,
         forget_labels,
         test.features[PENULTIMATE][some_test],

@@ -25,7 +25,7 @@ LINE = 0.17  # height of a line of them
 LETTERS = int(INCH / (LETTER * FONT * POINT))  # in such a line
 LINES = 3  # at most; longer names are shortened
 TITLE = "Nearest test images by cosine of the penultimate features{note}\n"
-NOT_SHOWN = " (figures.photos: false, names alone)"
+NOT_SHOWN = "\n(figures.photos: false, names alone)"
 FRAMES = "solid blue: the {gold} model retrieves it too; dashed red: it does not"
 LEFT, TOP = 1.5, 0.9  # room for the models' names, and for the title
 

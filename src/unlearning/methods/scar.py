@@ -34,6 +34,7 @@ from unlearning.methods.families.points import final_point, scan_points
 from unlearning.models.backbone import classifier_of
 from unlearning.models.supervision import SupervisedNetwork
 from unlearning.params import UnlearnRecipe
+from unlearning.symmetric import pinv
 
 SHRINKAGES = {"official": 2, "ec_paper": 1}
 SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
@@ -193,7 +194,7 @@ def precision(covariance: Tensor, gamma_1: float, gamma_2: float, times: int) ->
     for _ in range(times):
         covariance = shrunk(covariance, gamma_1, gamma_2)
     deviation = covariance.diagonal().clamp(min=torch.finfo(covariance.dtype).tiny).sqrt()
-    return torch.linalg.pinv(covariance / deviation.outer(deviation), hermitian=True).float()
+    return pinv(covariance / deviation.outer(deviation)).float()
 
 
 def shrunk(covariance: Tensor, gamma_1: float, gamma_2: float) -> Tensor:

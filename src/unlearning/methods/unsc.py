@@ -27,6 +27,7 @@ from unlearning.methods.families.pseudo_labels import towards_pseudo_labels
 from unlearning.models.backbone import freeze_batchnorm
 from unlearning.params import UnlearnRecipe
 from unlearning.seeds import generator
+from unlearning.symmetric import eigh
 
 Layer = nn.Conv2d | nn.Linear
 LINEAR = (nn.Conv2d, nn.Linear, Conv2dSame)  # not their other subclasses, such as weight-standardised convolutions
@@ -121,28 +122,33 @@ def padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
 
 
 def basis(gram: Tensor, energy: float) -> Tensor:
-    """Return P = U U^T (groups, d, d), U the fewest leading eigenvectors of a gram that hold `energy` of its trace."""
-    values, vectors = torch.linalg.eigh(gram)  # ascending
-    values = values.flip(-1)
+    """Return U (groups, d, k): of a gram (groups, d, d) the fewest leading eigenvectors that hold `energy` of its trace.
+
+    Columns of zeros stand in where a group needs fewer than another. Inputs that are always 0, such as those where a
+    kernel sees the padding alone, are in no eigenvector: they are left out, and take no time.
+    """
+    seen = (gram.diagonal(dim1=-2, dim2=-1) > 0).any(dim=0).nonzero()[:, 0]
+    values, vectors = (one.flip(-1) for one in eigh(gram[:, seen[:, None], seen]))
     noise = values[..., :1] * values.shape[-1] * torch.finfo(values.dtype).eps
     values = values.where(values > noise, 0)
     total = values.cumsum(dim=-1)
     kept = total - values < energy * total[..., -1:]  # the vectors ahead of each hold less than that
     kept &= values > 0
-    leading = vectors.flip(-1) * kept[:, None, :]
-    return leading @ leading.mT
+    leading = gram.new_zeros(len(gram), gram.shape[-1], int(kept.sum(dim=-1).amax()))
+    leading[:, seen] = (vectors * kept[:, None, :])[..., : leading.shape[-1]]
+    return leading
 
 
 def project_gradients(model: nn.Module, bases: dict[str, Tensor]) -> None:
     """Freeze every parameter but the weights of layers with a basis, and let their gradients lose their part in it."""
     model.requires_grad_(False)
-    for name, projection in bases.items():
+    for name, spanning in bases.items():
         weight = model.get_parameter(f"{name}.weight")
         weight.requires_grad_(True)
-        weight.register_hook(lambda gradient, projection=projection: outside(gradient, projection))
+        weight.register_hook(lambda gradient, spanning=spanning: outside(gradient, spanning))
 
 
-def outside(gradient: Tensor, projection: Tensor) -> Tensor:
-    """Return g - g P for the gradient of a weight (out, ...), per group of outputs."""
-    rows = gradient.double().reshape(len(projection), -1, projection.shape[-1])
-    return (rows - rows @ projection).reshape(gradient.shape).to(gradient.dtype)
+def outside(gradient: Tensor, spanning: Tensor) -> Tensor:
+    """Return g - g U U^T for the gradient of a weight (out, ...), per group of outputs: U (groups, d, k)."""
+    rows = gradient.double().reshape(len(spanning), -1, spanning.shape[1])
+    return (rows - rows @ spanning @ spanning.mT).reshape(gradient.shape).to(gradient.dtype)

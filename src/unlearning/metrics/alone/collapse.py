@@ -7,10 +7,10 @@ of the test forget and the test retain set. Source: Roy and Vetterli 2007 (effec
 asked for them. Expected: retrained like original on the retain set, somewhat lower on the forget set.
 """
 
-import torch
 from torch import Tensor
 
 from unlearning.metrics.alone.blocks import mean_of_samples, summed
+from unlearning.symmetric import eigvalsh
 
 Diagnostics = dict[str, float]
 
@@ -41,7 +41,7 @@ def effective_rank(features: Tensor) -> float:
     features (n, d). Between 1 and min(n - 1, d); 0 where all samples are equal.
     """
     # Eigenvalues of the smaller Gram matrix: as good as singular values here, and quick for many samples.
-    singular = torch.linalg.eigvalsh(_smaller_gram(features)).clamp(min=0).sqrt()
+    singular = eigvalsh(_smaller_gram(features)).clamp(min=0).sqrt()
     scale = _sum_of_squares(features).sqrt()
     singular = singular[singular > 1e-7 * scale]  # the rest is rounding of float32 features
     if not len(singular):

@@ -21,6 +21,7 @@ from torch.nn.functional import softplus
 from unlearning.metrics.alone.mutual_information import Estimate, information_of
 from unlearning.params import CrossFitted
 from unlearning.seeds import generator
+from unlearning.symmetric import eigh
 
 RIDGES = tuple(10.0**power for power in range(-6, 2))  # of the total squared norm: from all to nothing learnt
 EXACT = 512  # samples or dimensions up to which principal components are exact; beyond, by subspace iteration
@@ -99,10 +100,10 @@ def principal_components(features: Tensor, rank: int, seed: int) -> Tensor:
     centred = (centred / norm if norm > 0 else centred).float()
     n, d = centred.shape
     if d <= EXACT:
-        _, axes = torch.linalg.eigh((centred.T @ centred).double())
+        _, axes = eigh((centred.T @ centred).double())
         return centred @ axes.flip(1)[:, :rank].float()
     if n <= EXACT:
-        values, axes = torch.linalg.eigh((centred @ centred.T).double())
+        values, axes = eigh((centred @ centred.T).double())
         return (axes * values.clamp_min(0).sqrt()).flip(1)[:, :rank].float()
     basis = torch.randn(d, min(rank + SUBSPACE_EXTRA, n, d), generator=generator(seed, "subspace"))
     for _ in range(SUBSPACE_STEPS):
@@ -130,7 +131,7 @@ def kernel_view(components: Tensor, cfg: CrossFitted, seed: int) -> Tensor:
     distances = torch.cdist(components, components[chosen]).square()
     width = distances.median()
     kernel = torch.exp(-distances / (width if width > 0 else 1))
-    values, axes = torch.linalg.eigh(kernel[chosen].double())
+    values, axes = eigh(kernel[chosen].double())
     kept = values > SMALLEST * values[-1]
     return kernel @ (axes[:, kept] * values[kept].rsqrt()).float()
 
@@ -147,7 +148,7 @@ def ridge_scores(view: Tensor, labels: Tensor, new: Tensor) -> Scores:
     mean, signs = view.mean(dim=0), 2 * labels.float() - 1
     offset = signs.mean()
     centred, target = view - mean, (signs - offset)[:, None]
-    values, axes = torch.linalg.eigh(centred.T @ centred)
+    values, axes = eigh(centred.T @ centred)
     rotated, values = centred @ axes, values.clamp_min(0)[:, None]
     ridges = torch.tensor(RIDGES) * values.sum().clamp_min(torch.finfo(torch.float32).tiny)
     shrunk = 1 / (values + ridges)  # (p, ridges)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unlearning.metrics.alone.accuracy import share_right
 from unlearning.metrics.alone.blocks import joined, mean_of_samples, summed
+from unlearning.symmetric import pinv
 
 CUT = 1e-10  # of the largest eigenvalue: directions below it are rounding
 
@@ -27,7 +28,7 @@ def recovered_head(features: Tensor, logits: Tensor) -> Tensor:
 
     products = summed(len(features), lambda rows: centred(rows).T @ centred(rows))
     with_answers = summed(len(features), lambda rows: centred(rows).T @ (logits[rows].double() - answer))
-    weight = torch.linalg.pinv(products, rtol=CUT, hermitian=True) @ with_answers
+    weight = pinv(products, rtol=CUT) @ with_answers
     return torch.cat([weight, (answer - middle @ weight)[None]])
 
 
