@@ -158,6 +158,8 @@ def test_a_made_photo_is_as_large_as_those_of_imagenet(tmp_path: Path) -> None:
 def test_a_stage_that_reads_waits_for_its_images(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unlearning.estimating.ahead.seconds_to_read", lambda *_: 0.5)
     stages = {stage.name: stage for stage in ahead(params)}
-    training = stages["train@original"]
-    assert training.work.images == pytest.approx(training.steps * params.train.batch_size, rel=0.01)
-    assert training.work.seconds > training.work.images * 0.5 / params.data.workers
+    training, recipe = stages["train@original"], params.train
+    checked = recipe.epochs * subject_of(params).validation
+    assert training.work.images == pytest.approx(training.steps * recipe.batch_size + checked)
+    assert checked > 0
+    assert training.work.seconds > training.work.images * 0.5 / max(1, params.data.workers)

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from unlearning.estimating.measuring import trained_more, try_measuring
 from unlearning.estimating.noise import noise
 from unlearning.estimating.trainings import Subject, Training, Work, cut, forward_flops, try_training
 from unlearning.methods import method_program
-from unlearning.params import Params, Start, Train
+from unlearning.params import Params, Start, Train, UnlearnRecipe
 from unlearning.params_file import load_params
 from unlearning.training.classifier import train_classifier
 
@@ -102,6 +103,30 @@ def test_what_is_tried_on_noise_learns_nothing_and_so_cannot_diverge(subject: Su
     try_training("test", subject, recipe, program, False)
     assert seen
     assert all(seen)
+
+
+def test_steps_on_both_kinds_of_images_are_tried_where_a_pass_has_both(subject: Subject) -> None:
+    seen: set[str] = set()
+
+    def program(run: Run, cfg: UnlearnRecipe) -> Iterator[Tensor]:
+        count = run.count
+        run.count = lambda batch, part: (seen.add(part), count(batch, part))[1]
+        return method_program("scrub")(run, cfg)
+
+    one = try_training("scrub", subject, config_of("scrub", batch_size=8, forget_batch_size=8), program, False)
+    assert seen == {"forget", "retain"}
+    assert one.step.flops > 0
+
+
+def test_accuracies_between_epochs_are_reckoned_where_they_are_asked_for(subject: Subject) -> None:
+    def tried(validation: int, **changes: object) -> Training:
+        own = replace(subject, validation=validation)
+        return try_training("pl", own, config_of("pl", epochs=3, **changes), method_program("pl"), False)
+
+    assert tried(0, stop_at_forget_acc=None).checks == Work()
+    assert tried(50, stop_at_forget_acc=None).checks.images == 3 * 50
+    assert tried(50, stop_at_forget_acc=0.0).checks.images == 3 * (50 + COUNTS.forget)
+    assert tried(50, stop_at_forget_acc=0.0).checks.flops == 3 * (50 + COUNTS.forget) * forward_flops(SHAPE)
 
 
 def test_seconds_are_those_before_the_first_step_and_of_all_steps() -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -298,7 +298,7 @@ class Run:
         if isinstance(program, Generator):
             program.close()
         between = [later - earlier for earlier, later in pairwise([*moments, ended])]
-        return Rehearsal(moments[0] - started, median(between[1:] or between), self._phase_steps)
+        return Rehearsal(moments[0] - started, fmean(between[1:] or between), self._phase_steps)
 
     def cost(self) -> dict[str, float | str]:
         """Return what the run took: time (s, validation and saving left out), steps, images, memory (GB), and where."""

@@ -17,11 +17,12 @@ import numpy as np
 from unlearning.budgets import FLOAT, GIGA, sizes_of
 from unlearning.check import CHANNELS
 from unlearning.counts import Counts
+from unlearning.data.below import Below
 from unlearning.data.text_lists import lines_of
 from unlearning.engine.launch import launch
 from unlearning.errors import InputError
 from unlearning.estimating.measuring import Measuring, by_operations, reckon, try_measuring
-from unlearning.estimating.reading import seconds_to_read
+from unlearning.estimating.reading import seconds_a_file, seconds_to_read
 from unlearning.estimating.trainings import Subject, Training, Work, forward_flops, meta_network, try_training
 from unlearning.forecast import readable
 from unlearning.methods import method_config, method_program
@@ -52,6 +53,7 @@ class Stage:
     told: str = ""
     model: str | None = None  # whose alone it is: stages of several models can run side by side
     steps: int = 0  # of an optimiser
+    reading: float = 0.0  # seconds for one image, where it reads others than the training does
 
 
 def estimate(params: Params) -> Iterator[str]:
@@ -81,11 +83,10 @@ def ahead(params: Params) -> Iterator[Stage]:
     start, reading = seconds_to_start(), seconds_to_read(params, subject)
     workers = max(1, params.data.workers)
     for stage in stages_of(params, subject):
-        if not reading:
-            work = replace(stage.work, seconds=start + stage.work.seconds, images=0.0)
-        else:
-            work = replace(stage.work, seconds=start + max(stage.work.seconds, stage.work.images * reading / workers))
-        yield replace(stage, work=work)
+        work = stage.work
+        own = stage.reading or reading
+        seconds = max(work.seconds, work.images * own / workers)
+        yield replace(stage, work=Work(start + seconds, work.flops, work.images if own else 0.0))
 
 
 def stages_of(params: Params, subject: Subject) -> Iterator[Stage]:
@@ -100,6 +101,7 @@ def stages_of(params: Params, subject: Subject) -> Iterator[Stage]:
         what = f"{seeds} x {one.steps:,} steps of {one.step.seconds:.2g} s"
         return Stage(name, one.work * seeds, seeds * weights, what, model, seeds * one.steps)
 
+    _reference("original", subject, params)  # not kept: the first steps of a process are slow
     for reference in params.references:
         if not _given(params, reference):
             yield trained(f"train@{reference}", _reference(reference, subject, params))
@@ -130,14 +132,17 @@ def _measuring(subject: Subject, params: Params, rate: float) -> Measuring:
 def subject_of(params: Params) -> Subject:
     """Return network, images and device, as the images outside of git are; raises InputError where there are none."""
     data, model = params.data, params.model
-    counts, classes, forgotten = _of_source(params)
+    counts, validation, classes, forgotten = _of_source(params)
     channels = CHANNELS.get(data.name, 3)
     shape = Architecture(model.name, dict(model.kwargs), model.small_stem, classes, channels, data.image_size)
-    return Subject(shape, forward_flops(shape), counts, forgotten, launch(params.precision))
+    return Subject(shape, forward_flops(shape), counts, forgotten, launch(params.precision), validation)
 
 
-def _of_source(params: Params) -> tuple[Counts, int, int]:
-    """Return images, classes and classes to forget as the split will have them; raises InputError as reading them."""
+def _of_source(params: Params) -> tuple[Counts, int, int, int]:
+    """Return images, those of the validation split, classes, and classes to forget, as the split will have them.
+
+    Raises InputError as reading them does.
+    """
     data, forget = params.data, params.forget
     try:
         source = load_source(data)
@@ -150,20 +155,22 @@ def _of_source(params: Params) -> tuple[Counts, int, int]:
     labels, known = parts["train"].samples.labels, ~np.isin(parts["train"].samples.labels, request.before)
     chosen = len(request.samples) or int(np.isin(labels, request.classes).sum())
     counts = Counts(chosen, int(known.sum()) - chosen, len(parts["test"].samples.labels))
-    return counts, len(source.classes), len(request.classes)
+    return counts, len(parts["validation"].samples.labels), len(source.classes), len(request.classes)
 
 
-def _of_published(params: Params, known: PublishedSet) -> tuple[Counts, int, int]:
+def _of_published(params: Params, known: PublishedSet) -> tuple[Counts, int, int, int]:
     """Return the same for a set that is not there yet, of classes of one size."""
     forget, given = params.forget, bool(params.original.checkpoint)
-    kept = known.training - (0 if given else round(params.data.validation_fraction * known.training))
+    validation = round(params.data.validation_fraction * known.training)
+    kept = known.training - (0 if given else validation)
     if forget.scenario == "file" and forget.file is not None:
         chosen = sum(bool(line.strip()) for line in lines_of(Path(forget.file), "forget.file"))
     else:
         chosen = forget.count if forget.scenario == "random" else len(forget.classes)
     share = forget.share if forget.scenario == "samples" else chosen / known.classes
     gone = round(kept * share)
-    return Counts(gone, kept - gone, known.test), known.classes, 0 if forget.scenario == "samples" else chosen
+    counts = Counts(gone, kept - gone, known.test)
+    return counts, validation, known.classes, 0 if forget.scenario == "samples" else chosen
 
 
 def seconds_to_start() -> float:
@@ -189,9 +196,12 @@ def _transfers(params: Params, measuring: Measuring, subject: Subject) -> Iterat
     most = params.evaluate.max_samples
     for one in params.downstream:
         try:
-            images, what = min(len(load_downstream(one).ids), most), ""
+            known = load_downstream(one)
+            images, what, reading = min(len(known.ids), most), "", 0.0
+            if known.pixels is None:
+                reading = seconds_a_file(Below(known.root, known.ids), params)
         except InputError:  # not there yet
-            images, what = most, f"at most {most:,} images"
+            images, what, reading = most, f"at most {most:,} images", 0.0
         passes = Work(measuring.image, subject.flops, 1) * (images * len(params.seeds))
         for name in rows_of(params):
-            yield Stage(f"transfer@{name}-{one.name}", passes, told=what, model=name)
+            yield Stage(f"transfer@{name}-{one.name}", passes, told=what, model=name, reading=reading)

@@ -36,14 +36,14 @@ class Machine:
         """Return the seconds of a stage that all devices share."""
         kept = KEPT ** (self.devices.bit_length() - 1)
         computing = stage.work.flops / (self.rate * self.devices * kept)
-        return max(computing, stage.steps * LEAST_STEP, self._read(stage.work) / self.devices)
+        return max(computing, stage.steps * LEAST_STEP, self._read(stage) / self.devices)
 
     def alone(self, stage: Stage) -> float:
         """Return the seconds of a stage on one device."""
-        return max(stage.work.flops / self.rate, stage.steps * LEAST_STEP, self._read(stage.work))
+        return max(stage.work.flops / self.rate, stage.steps * LEAST_STEP, self._read(stage))
 
-    def _read(self, work: Work) -> float:
-        return work.images * self.reading / self.readers
+    def _read(self, stage: Stage) -> float:
+        return stage.work.images * (stage.reading or self.reading) / self.readers
 
 
 def table(params: Params, tflops: float, numbers: Sequence[int]) -> Iterator[str]:

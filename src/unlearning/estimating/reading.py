@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,32 +29,34 @@ def seconds_to_read(params: Params, subject: Subject) -> float:
     size = count * subject.shape.channels * params.data.image_size**2
     if files is None or size <= params.data.resident_gb * GIGA:
         return 0.0
+    if files:
+        return seconds_a_file(files, params)
     with tempfile.TemporaryDirectory() as folder:
-        return _timed(files or [made_photo(Path(folder))], params)
+        return seconds_a_file([made_photo(Path(folder))], params)
 
 
-def _files(params: Params) -> list[Path] | None:
-    """Return some of the training images, spread over all; none where they are not there, None where they are no files.
+def _files(params: Params) -> Sequence[Path] | None:
+    """Return the training images; none where they are not there, None where they are no files.
 
     Sets that `split` may download are pixels in memory.
     """
     if params.data.name == "imagenet" and not Path(params.data.root).is_dir():
         return []
     try:
-        files = load_source(params.data).train.files
+        return load_source(params.data).train.files or None
     except InputError:
         return None
-    return [files[place] for place in np.linspace(0, len(files) - 1, TRIED).astype(int)] if len(files) else None
 
 
-def _timed(files: list[Path], params: Params) -> float:
+def seconds_a_file(files: Sequence[Path], params: Params) -> float:
+    """Return the seconds in which one process reads one of these images, tried on some that are spread over all."""
     area, size = params.train.augment.min_area, params.data.image_size
-    many = (files * TRIED)[:TRIED]
-    _read(many[0], 0, area, size)  # the imports
+    some = [files[place] for place in np.linspace(0, len(files) - 1, TRIED).astype(int)]
+    _read(some[0], 0, area, size)  # the imports
     started = time.perf_counter()
-    for number, path in enumerate(many):
+    for number, path in enumerate(some):
         _read(path, number, area, size)
-    return (time.perf_counter() - started) / len(many)
+    return (time.perf_counter() - started) / len(some)
 
 
 def _read(path: Path, seed: int, min_area: float, size: int) -> None:

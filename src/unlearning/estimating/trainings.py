@@ -27,7 +27,7 @@ from unlearning.models.backbone import build
 from unlearning.models.ec_modules import ec_modules
 from unlearning.params import Recipe, UnlearnRecipe
 
-STEPS = 5  # of which the first, which warms up, does not count
+STEPS = 6  # of which the first, which warms up, does not count
 OPERATIONS = 2e11  # of a step that is tried, about: some seconds of a CPU
 PHASE = 2  # batches of each part in a pass of what is run to its end
 LEAST = 4  # images of a batch: BatchNorm asks for more than one
@@ -45,6 +45,7 @@ class Subject:
     counts: Counts
     forgotten: int  # classes
     where: Launch
+    validation: int = 0  # images to choose by, beside those that are counted
 
     def few(self, forget: int, retain: int) -> Counts:
         """Return so many images, or as many as there are."""
@@ -81,10 +82,11 @@ class Training:
     steps: int
     step: Work
     before: Work  # until the first step: teachers, statistics of the data
+    checks: Work = Work()  # noqa: RUF009 - frozen. At the end of each epoch: accuracies
 
     @property
     def work(self) -> Work:
-        return self.before + self.step * self.steps
+        return self.before + self.step * self.steps + self.checks
 
 
 def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, with_modules: bool) -> Training:
@@ -92,7 +94,8 @@ def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, 
     whole = min(recipe.batch_size, subject.counts.training)
     batch = min(whole, max(LEAST, int(OPERATIONS / (3 * subject.flops))))
     cfg = cut(recipe, batch / recipe.batch_size)
-    few, shape = subject.few(STEPS * batch, 2 * STEPS * batch), subject.shape
+    forget = 1 if goes_through_retained(cfg) else STEPS  # batches: one, so that the steps tried are of both kinds
+    few, shape = subject.few(forget * batch, 2 * STEPS * batch), subject.shape
 
     def make(manifest: Manifest) -> Run:
         torch.manual_seed(0)
@@ -105,7 +108,22 @@ def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, 
         with subject.noise(fewer) as manifest:
             step = mean_step(partial(make, manifest), program, cfg, before * scanned_more(cfg, few, fewer))
     before *= scanned_more(cfg, few, subject.counts)
-    return Training(recipe.steps(subject.counts), step * (whole / batch), before)
+    step *= whole / batch
+    return Training(recipe.steps(subject.counts), step, before, checks(recipe, subject, step))
+
+
+def goes_through_retained(recipe: Recipe) -> bool:
+    """Return whether there are more steps where more images are retained."""
+    batch = recipe.batch_size
+    return recipe.steps(Counts(batch, 2 * batch)) > recipe.steps(Counts(batch, batch))
+
+
+def checks(recipe: Recipe, subject: Subject, step: Work) -> Work:
+    """Return what the accuracies at the ends of all epochs take, at the rate of a step."""
+    stops = isinstance(recipe, UnlearnRecipe) and recipe.stop_at_forget_acc is not None
+    images = recipe.epochs * (subject.validation + (subject.counts.forget if stops else 0))
+    flops = images * subject.flops
+    return Work(flops * step.seconds / step.flops if step.flops else 0.0, flops, images)
 
 
 def scanned_more(recipe: Recipe, some: Counts, others: Counts) -> float:
@@ -124,8 +142,8 @@ def first_steps(make: Callable[[], Run], program: Program, cfg: Recipe, images: 
         run = make()
         return count_flops(lambda: run.rehearse(program(run, cfg), steps))
 
-    one, two = counted(1), counted(2)
-    step = two - one
+    one, all_of_them = counted(1), counted(STEPS)
+    step = (all_of_them - one) / (STEPS - 1)
     return Work(timed.before, one - step, scanned), Work(timed.step, step, read), timed.steps
 
 

@@ -122,10 +122,10 @@ def padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
 
 
 def basis(gram: Tensor, energy: float) -> Tensor:
-    """Return U (groups, d, k): of a gram (groups, d, d) the fewest leading eigenvectors that hold `energy` of its trace.
+    """Return U (groups, d, k): the fewest leading eigenvectors of a gram that hold `energy` of its trace.
 
-    Columns of zeros stand in where a group needs fewer than another. Inputs that are always 0, such as those where a
-    kernel sees the padding alone, are in no eigenvector: they are left out, and take no time.
+    gram (groups, d, d). Columns of zeros stand in where a group needs fewer than another. Inputs that are always 0,
+    such as those where a kernel sees the padding alone, are in no eigenvector: they are left out, and take no time.
     """
     seen = (gram.diagonal(dim1=-2, dim2=-1) > 0).any(dim=0).nonzero()[:, 0]
     values, vectors = (one.flip(-1) for one in eigh(gram[:, seen[:, None], seen]))
