@@ -105,6 +105,24 @@ def test_what_is_tried_on_noise_learns_nothing_and_so_cannot_diverge(subject: Su
     assert all(seen)
 
 
+def test_a_training_of_a_single_step_is_counted(subject: Subject) -> None:
+    few = replace(subject, counts=Counts(forget=5, retain=20, judging=4))
+    one = try_training("pl", few, config_of("pl", epochs=1, batch_size=64), method_program("pl"), False)
+    assert one.steps == 1
+    assert one.work.flops == pytest.approx(5 * 4 * forward_flops(SHAPE), rel=0.2)  # the teacher's pass too
+
+
+def test_without_the_clock_the_same_is_counted(subject: Subject) -> None:
+    for name in ("cola", "duck"):
+        recipe = config_of(name, batch_size=8)
+        timed, counted = (
+            try_training(name, subject, recipe, method_program(name), False, timed) for timed in (True, False)
+        )
+        assert counted.work.seconds == 0
+        assert counted.work.flops == timed.work.flops
+        assert (counted.work.images, counted.steps) == (timed.work.images, timed.steps)
+
+
 def test_steps_on_both_kinds_of_images_are_tried_where_a_pass_has_both(subject: Subject) -> None:
     seen: set[str] = set()
 

@@ -89,30 +89,38 @@ def ahead(params: Params) -> Iterator[Stage]:
         yield replace(stage, work=Work(start + seconds, work.flops, work.images if own else 0.0))
 
 
-def stages_of(params: Params, subject: Subject) -> Iterator[Stage]:
-    """Yield the stages in their order, as if nothing had to be started or read."""
+def stages_of(params: Params, subject: Subject, timed: bool = True) -> Iterator[Stage]:
+    """Yield the stages in their order, as if nothing had to be started or read.
+
+    timed: whether their seconds on this machine are asked for; what they compute and read is told in any case.
+    """
     seeds = len(params.seeds)
     sizes = sizes_of(meta_network(subject.shape), subject.shape.channels, subject.shape.image_size)
     weights, rates = sizes.weights * FLOAT, list[float]()
 
     def trained(name: str, one: Training, model: str | None = None) -> Stage:
-        if one.step.flops:
+        if one.step.flops and timed:
             rates.append(one.step.flops / one.step.seconds)
         what = f"{seeds} x {one.steps:,} steps of {one.step.seconds:.2g} s"
         return Stage(name, one.work * seeds, seeds * weights, what, model, seeds * one.steps)
 
-    _reference("original", subject, params)  # not kept: the first steps of a process are slow
+    if timed:
+        _reference("original", subject, params, timed)  # not kept: the first steps of a process are slow
     for reference in params.references:
         if not _given(params, reference):
-            yield trained(f"train@{reference}", _reference(reference, subject, params))
+            yield trained(f"train@{reference}", _reference(reference, subject, params, timed))
     if any(method.start == "ec_modules" for method in params.methods.values()):
         recipe = params.pretrain_ec
-        yield trained("pretrain_ec", try_training("pretrain_ec", subject, recipe, pretrain_ec_modules, True))
+        one = try_training("pretrain_ec", subject, recipe, pretrain_ec_modules, True, timed)
+        yield trained("pretrain_ec", one)
     for name, method in params.methods.items():
         with_modules = method.start == "ec_modules"
-        one = try_training(name, subject, method_config(name), method_program(name), with_modules)
+        one = try_training(name, subject, method_config(name), method_program(name), with_modules, timed)
         yield trained(f"unlearn@{name}", one, name)
-    measuring = _measuring(subject, params, max(rates, default=math.inf))
+    if timed:
+        measuring = _measuring(subject, params, max(rates, default=math.inf))
+    else:
+        measuring = by_operations(subject, params, math.inf)
     shared = min(params.evaluate.shared_samples, subject.counts.training + subject.counts.judging)
     size = shared * sizes.features * FLOAT
     for name in rows_of(params):
@@ -184,11 +192,11 @@ def _given(params: Params, name: str) -> bool:
     return name != "short_run" and bool(getattr(params, name).checkpoint)
 
 
-def _reference(name: str, subject: Subject, params: Params) -> Training:
+def _reference(name: str, subject: Subject, params: Params, timed: bool) -> Training:
     own, counts = RECIPES[name](params), subject.counts
     whole = counts if PARTS[name] == "all" else Counts(0, counts.retain, counts.judging)
     return try_training(
-        name, replace(subject, counts=whole), own, lambda run, cfg: train_classifier(run, cfg, "all"), False
+        name, replace(subject, counts=whole), own, lambda run, cfg: train_classifier(run, cfg, "all"), False, timed
     )
 
 

@@ -54,7 +54,7 @@ def table(params: Params, tflops: float, numbers: Sequence[int]) -> Iterator[str
     """
     subject = subject_of(params)
     reading, readers = seconds_to_read(params, subject), max(1, params.data.workers)
-    stages = [stage for stage in stages_of(params, subject) if stage.work.flops]
+    stages = [stage for stage in stages_of(params, subject, timed=False) if stage.work.flops]
     machines = [Machine(tflops * TERA, devices, readers, reading) for devices in numbers]
     common = [stage for stage in stages if stage.model is None]
     names = list(dict.fromkeys(stage.model for stage in stages if stage.model is not None))

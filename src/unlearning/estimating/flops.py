@@ -1,6 +1,7 @@
 """Floating-point operations, counted as the work is done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -10,11 +11,21 @@ from torch.utils.flop_counter import FlopCounterMode
 Shape = tuple[int, ...]
 
 
-def count_flops(work: Callable[[], object]) -> int:
-    """Return the multiplications and additions of matrix products and convolutions, backward passes too."""
+@contextmanager
+def counting() -> Iterator[Callable[[], int]]:
+    """Give what tells, so far, the multiplications and additions of matrix products and convolutions.
+
+    Those of backward passes are counted too.
+    """
     with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.convolution_backward: backward}) as counter:
+        yield lambda: int(counter.get_total_flops())
+
+
+def count_flops(work: Callable[[], object]) -> int:
+    """Return the operations of a piece of work, as `counting` has them."""
+    with counting() as so_far:
         work()
-    return int(counter.get_total_flops())
+        return so_far()
 
 
 def backward(output: Shape, given: Shape, weight: Shape, *rest: Any, **_: Any) -> int:

@@ -20,7 +20,7 @@ from unlearning.data.manifest import Manifest
 from unlearning.engine.launch import Launch
 from unlearning.engine.resume import ResumeState
 from unlearning.engine.run import Run
-from unlearning.estimating.flops import count_flops
+from unlearning.estimating.flops import count_flops, counting
 from unlearning.estimating.noise import noise
 from unlearning.models.architecture import Architecture
 from unlearning.models.backbone import build
@@ -89,8 +89,10 @@ class Training:
         return self.before + self.step * self.steps + self.checks
 
 
-def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, with_modules: bool) -> Training:
-    """Run the first steps of a program on noise and reckon the whole."""
+def try_training(
+    name: str, subject: Subject, recipe: Recipe, program: Program, with_modules: bool, timed: bool = True
+) -> Training:
+    """Run the first steps of a program on noise and reckon the whole; timed: whether its seconds are asked for."""
     whole = min(recipe.batch_size, subject.counts.training)
     batch = min(whole, max(LEAST, int(OPERATIONS / (3 * subject.flops))))
     cfg = cut(recipe, batch / recipe.batch_size)
@@ -102,11 +104,11 @@ def try_training(name: str, subject: Subject, recipe: Recipe, program: Program, 
         return run_on(manifest, name, subject.where, build(shape), partial(build, shape), with_modules)
 
     with subject.noise(few) as manifest:
-        before, step, steps = first_steps(partial(make, manifest), program, cfg, few)
+        before, step, steps = first_steps(partial(make, manifest), program, cfg, few, timed)
     if steps != cfg.steps(few):  # in several phases, whose steps are not alike
         fewer = subject.few(PHASE * batch, PHASE * batch)
         with subject.noise(fewer) as manifest:
-            step = mean_step(partial(make, manifest), program, cfg, before * scanned_more(cfg, few, fewer))
+            step = mean_step(partial(make, manifest), program, cfg, before * scanned_more(cfg, few, fewer), timed)
     before *= scanned_more(cfg, few, subject.counts)
     step *= whole / batch
     return Training(recipe.steps(subject.counts), step, before, checks(recipe, subject, step))
@@ -131,30 +133,41 @@ def scanned_more(recipe: Recipe, some: Counts, others: Counts) -> float:
     return recipe.scanned(others) / recipe.scanned(some) if recipe.scanned(some) else 1.0
 
 
-def first_steps(make: Callable[[], Run], program: Program, cfg: Recipe, images: Counts) -> tuple[Work, Work, int]:
+def first_steps(
+    make: Callable[[], Run], program: Program, cfg: Recipe, images: Counts, timed: bool
+) -> tuple[Work, Work, int]:
     """Return what comes before the first step, what a step takes, and the steps of the first phase."""
-    run = make()
-    timed = run.rehearse(program(run, cfg), STEPS)
-    scanned = cfg.scanned(images)
-    read = (images_read(run) - scanned) / STEPS
+    run, at_loss = make(), list[int]()
+    with counting() as so_far:
 
-    def counted(steps: int) -> int:
+        def watched() -> Iterator[Tensor]:
+            for loss in program(run, cfg):
+                at_loss.append(so_far())
+                yield loss
+
+        steps = run.rehearse(watched(), STEPS).steps
+        flops = so_far()
+    scanned, made = cfg.scanned(images), len(at_loss)
+    a_step = (at_loss[-1] - at_loss[0]) / (made - 1) if made > 1 else flops
+    before = Work(flops=flops - made * a_step, images=scanned)
+    step = Work(flops=a_step, images=(images_read(run) - scanned) / made)
+    if timed:
         run = make()
-        return count_flops(lambda: run.rehearse(program(run, cfg), steps))
-
-    one, all_of_them = counted(1), counted(STEPS)
-    step = (all_of_them - one) / (STEPS - 1)
-    return Work(timed.before, one - step, scanned), Work(timed.step, step, read), timed.steps
+        found = run.rehearse(program(run, cfg), STEPS)
+        before, step = replace(before, seconds=found.before), replace(step, seconds=found.step)
+    return before, step, steps
 
 
-def mean_step(make: Callable[[], Run], program: Program, cfg: Recipe, before: Work) -> Work:
-    """Return what a step takes in the mean of a program that is run to its end, for the time and for the count."""
-    run, started = make(), time.perf_counter()
-    steps = run.drive(program(run, cfg)).step
-    seconds = time.perf_counter() - started
-    counted = make()
-    flops = count_flops(lambda: counted.drive(program(counted, cfg)))
-    step = (Work(seconds, flops, images_read(counted)) - before) * (1 / steps)
+def mean_step(make: Callable[[], Run], program: Program, cfg: Recipe, before: Work, timed: bool) -> Work:
+    """Return what a step takes in the mean of a program that is run to its end."""
+    run = make()
+    flops = count_flops(lambda: run.drive(program(run, cfg)))
+    everything = Work(flops=flops, images=images_read(run))
+    if timed:
+        another, started = make(), time.perf_counter()
+        another.drive(program(another, cfg))
+        everything = replace(everything, seconds=time.perf_counter() - started)
+    step = (everything - before) * (1 / run.progress.step)
     return replace(step, seconds=max(step.seconds, 0.0))
 
 
