@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from unlearning.budgets import GIGA
 from unlearning.estimating.ahead import Stage, stages_of, subject_of
 from unlearning.estimating.reading import seconds_to_read
-from unlearning.estimating.trainings import Work
+from unlearning.estimating.trainings import Subject, Work
 from unlearning.forecast import readable
 from unlearning.params import Params
 
@@ -47,7 +47,7 @@ class Machine:
 
 
 def table(params: Params, tflops: float, numbers: Sequence[int]) -> Iterator[str]:
-    """Yield a Markdown table: a row for each stage or model, a column for each number of devices.
+    """Yield what is assumed and a Markdown table: a row for each stage or model, a column for each number of devices.
 
     tflops: 10^12 operations a second of one device. Trainings of references and of EC's modules are shared by all
     devices; the stages of the models are dealt to them, whole, as `unlearning parallel` does.
@@ -59,6 +59,8 @@ def table(params: Params, tflops: float, numbers: Sequence[int]) -> Iterator[str
     common = [stage for stage in stages if stage.model is None]
     names = list(dict.fromkeys(stage.model for stage in stages if stage.model is not None))
     of_model = {name: [stage for stage in stages if stage.model == name] for name in names}
+    yield _assumed(subject, len(params.seeds), machines[0])
+    yield ""
     yield f"| stages | PFLOP | million images | {' | '.join(_devices(machine) for machine in machines)} | GB |"
     yield "| :--- | ---: | ---: |" + " ---: |" * (len(machines) + 1)
     for stage in common:
@@ -67,6 +69,18 @@ def table(params: Params, tflops: float, numbers: Sequence[int]) -> Iterator[str
         times = [sum(map(machine.alone, own)) for machine in machines]
         yield _row(f"`{name}`: {_kinds(own)}", own, times)
     yield _row("together", stages, [together(machine, common, list(of_model.values())) for machine in machines])
+
+
+def _assumed(subject: Subject, seeds: int, machine: Machine) -> str:
+    shape = subject.shape
+    lines = [
+        f"{seeds} seed{'s' if seeds > 1 else ''}",
+        f"{shape.name} at {shape.image_size} px, {subject.flops / GIGA:.3g} GFLOP an image",
+        f"{machine.rate / TERA:g} TFLOP/s a device",
+    ]
+    if machine.reading:
+        lines.append(f"{machine.readers} processes a device read images, each in {1000 * machine.reading:.2g} ms")
+    return "; ".join(lines)
 
 
 def together(machine: Machine, common: list[Stage], of_model: list[list[Stage]]) -> float:
