@@ -5,7 +5,7 @@ Nothing is computed and nothing is downloaded: shapes alone go through the layer
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import timm
@@ -124,7 +124,8 @@ def method_faults(network: Network, methods: dict[str, Start], configs: dict[str
         yield from faults
         return
     for name, config in configs.items():
-        yield from method_refusals(name, network.model, config)
+        with suppress(InputError):  # of a network without a classifier, which is told by network_faults
+            yield from method_refusals(name, network.model, config)
         if isinstance(config, EveryPoint):
             yield from _point_faults(network, name, config, methods[name].start == "ec_modules")
 

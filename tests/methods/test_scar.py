@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
 from torch import nn
@@ -253,6 +254,23 @@ def test_the_features_of_one_class_at_a_time_are_in_memory(lively_run, monkeypat
     monkeypatch.setattr(scar, "scatter", lambda features: asked.append(len(features)) or scatter(features))
     scar.retained_classes(run, config_of("scar", covariance="shared"), final_point(run).network)
     assert asked == [16] * len(RETAINED)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("resnet18", None), ("densenet121", None), ("vgg11_bn", None), ("mobilenetv2_100", None),
+        ("swin_tiny_patch4_window7_224", "LayerNorm"), ("vit_tiny_patch16_224", "LayerNorm"),
+        ("convnext_tiny", "LayerNorm2d"), ("efficientnet_b0", "SiLU"), ("nfnet_f0", "GELU"),
+    ],
+)  # fmt: skip
+def test_networks_whose_features_can_be_negative_are_refused_before_anything_runs(name: str, last: str | None) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    refused = scar.refusals(model, config_of("scar", covariance="shared"))
+    assert len(refused) == (last is not None)
+    assert all("can be negative" in line and f"({last} comes last)" in line for line in refused)
+    assert model.training
 
 
 def test_more_covariances_than_fit_are_refused_with_the_way_out(make_run, monkeypatch) -> None:

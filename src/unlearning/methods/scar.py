@@ -33,11 +33,21 @@ from unlearning.errors import InputError
 from unlearning.methods.families.points import final_point, scan_points
 from unlearning.models.backbone import classifier_of
 from unlearning.models.supervision import SupervisedNetwork
+from unlearning.models.tail_end import last_computed
 from unlearning.params import UnlearnRecipe
 from unlearning.symmetric import pinv
 
 SHRINKAGES = {"official": 2, "ec_paper": 1}
 SMALLEST = 1e-6  # feature: the slope of the square root is infinite at 0
+LINEAR = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.Conv2d, nn.Linear)
+BELOW_ZERO = {  # activations that can be, by name: timm has some of its own
+    "GELU", "GELUTanh", "QuickGELU", "SiLU", "Swish", "Mish", "Hardswish", "HardSwish", "ELU", "SELU", "LeakyReLU",
+    "PReLU", "Tanh",
+}  # fmt: skip
+NO_ROOT = (
+    "the penultimate features of {network} can be negative, and SCAR takes their square root; choose a backbone that "
+    "ends in a ReLU (a ResNet), or drop scar from methods"
+)
 MOST_GB = 8.0  # of the covariances of all classes, float32 (ours): 900 of 2048 x 2048 would be 15
 
 
@@ -67,19 +77,22 @@ class Config(UnlearnRecipe):
 
 
 def refusals(model: nn.Module, cfg: Config) -> list[str]:
-    """Return what is wrong with a covariance for each of many classes of many dimensions."""
+    """Return what is wrong with features below 0, and with a covariance for each of many classes of many dimensions."""
+    lines, last = [], last_computed(model)
+    if isinstance(last, LINEAR) or type(last).__name__ in BELOW_ZERO:
+        lines.append(f"scar: {NO_ROOT.format(network=type(model).__name__)} ({type(last).__name__} comes last)")
     classes, width = classifier_of(model).get_parameter("weight").shape[:2]
     size = classes * width**2 * 4 / 1e9
-    if cfg.covariance == "shared" or size <= MOST_GB:
-        return []
-    told = f"{classes} covariances of {width} x {width} are {size:.0f} GB, more than {MOST_GB:.0f}"
-    return [f"scar.covariance: {told}; set it to shared, one matrix for all classes"]
+    if cfg.covariance == "per_class" and size > MOST_GB:
+        told = f"{classes} covariances of {width} x {width} are {size:.0f} GB, more than {MOST_GB:.0f}"
+        lines.append(f"scar.covariance: {told}; set it to shared, one matrix for all classes")
+    return lines
 
 
 def unlearn(run: Run, cfg: Config) -> Iterator[Tensor]:
     """Yield lambda_forget mean m(x_f, target) + lambda_keep KL(original || current).
 
-    Raises InputError for covariances that are too many, and what `retained_classes` raises.
+    Raises InputError for what `refusals` has, and what `retained_classes` raises.
     """
     refused = refusals(run.model, cfg)
     if refused:
@@ -153,10 +166,7 @@ def transformed_features(run: Run, network: SupervisedNetwork, label: int) -> Te
     features = []
     for _, [point] in scan_points(run, network, "retain", label):
         if (point.feature < 0).any():
-            raise InputError(
-                f"{run.name}: the penultimate features of {type(run.model).__name__} can be negative, and SCAR takes "
-                f"their square root; choose a backbone that ends in a ReLU (a ResNet), or drop {run.name} from methods"
-            )
+            raise InputError(f"{run.name}: {NO_ROOT.format(network=type(run.model).__name__)}")
         features.append(tukey(point.feature))
     return torch.cat(features)
 
