@@ -8,7 +8,7 @@ from PIL import Image
 from unlearning.counts import Counts
 from unlearning.engine.launch import launch
 from unlearning.estimating.ahead import Stage, ahead, subject_of
-from unlearning.estimating.elsewhere import KEPT, LEAST_STEP, Machine, table, together
+from unlearning.estimating.elsewhere import KEPT, LEAST_STEP, Machine, _short, table, together
 from unlearning.estimating.measuring import attacked, by_operations, critics_flops
 from unlearning.estimating.reading import made_photo, seconds_to_read
 from unlearning.estimating.trainings import Subject, Work, forward_flops
@@ -80,6 +80,12 @@ def test_the_table_has_each_stage_and_model_once_and_all_together(params: Params
     ]  # fmt: skip
     petaflops = [float(row[1]) for row in rows[2:]]
     assert petaflops[-1] == pytest.approx(sum(petaflops[:-1]), rel=0.02)
+
+
+def test_large_numbers_have_no_exponent_and_three_digits() -> None:
+    assert [_short(number) for number in (0.0123456, 3.14159, 999.4, 1000, 2763.2, 11861)] == [
+        "0.0123", "3.14", "999", "1,000", "2,760", "11,900",
+    ]  # fmt: skip
 
 
 def test_attacks_are_their_steps_and_what_they_are_judged_by(subject: Subject, params: Params) -> None:

@@ -93,9 +93,14 @@ def together(machine: Machine, common: list[Stage], of_model: list[list[Stage]])
 
 def _row(name: str, stages: list[Stage], seconds: list[float]) -> str:
     work = sum((stage.work for stage in stages), Work())
-    sizes = [f"{work.flops / 1e15:.3g}", f"{work.images / 1e6:.3g}"]
+    sizes = [_short(work.flops / 1e15), _short(work.images / 1e6)]
     disk = sum(stage.disk for stage in stages) / GIGA
     return f"| {' | '.join([name, *sizes, *map(readable, seconds), f'{disk:.2g}'])} |"
+
+
+def _short(number: float) -> str:
+    """Return three digits of a number, without an exponent where it is large: 11,900."""
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 1000 else f"{number:.3g}"
 
 
 def _kinds(stages: list[Stage]) -> str:
