@@ -5,36 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unlearning.counts import Counts
-from unlearning.engine.launch import launch
+from tests.estimating.conftest import COUNTS
 from unlearning.estimating.ahead import Stage, ahead, subject_of
 from unlearning.estimating.elsewhere import KEPT, LEAST_STEP, Machine, _short, table, together
 from unlearning.estimating.measuring import attacked, by_operations, critics_flops
 from unlearning.estimating.reading import made_photo, seconds_to_read
-from unlearning.estimating.trainings import Subject, Work, forward_flops
-from unlearning.models.architecture import Architecture
-from unlearning.params import Params, Start
-from unlearning.params_file import load_params
+from unlearning.estimating.trainings import Subject, Work
+from unlearning.params import Params
 
 REPOSITORY = Path(__file__).parents[2]
-SHAPE = Architecture("resnet18", {"layers": [1, 1, 1, 1], "channels": [8, 8, 8, 16]}, 1, 6, 1, 8)
-COUNTS = Counts(forget=40, retain=200, judging=60)
 ONE = Machine(rate=1e12, devices=1, readers=4, reading=0.01)
 EIGHT = replace(ONE, devices=8)
-
-
-@pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Go to a folder with the repository's parameters, for one seed and one method."""
-    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
-    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return load_params().model_copy(update={"seeds": [0], "methods": {"finetune": Start(start="original")}})
-
-
-@pytest.fixture
-def subject() -> Subject:
-    return Subject(SHAPE, forward_flops(SHAPE), COUNTS, 2, launch("fp32"))
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from tests.conftest import SHAPE, config_of, weights_of
+from tests.estimating.conftest import COUNTS
 from unlearning.counts import Counts
 from unlearning.data.batches import load_pixels
-from unlearning.engine.launch import launch
 from unlearning.engine.run import Run
 from unlearning.estimating import trainings
 from unlearning.estimating.ahead import Stage, subject_of, told
@@ -19,26 +19,11 @@ from unlearning.estimating.measuring import trained_more, try_measuring
 from unlearning.estimating.noise import noise
 from unlearning.estimating.trainings import Subject, Training, Work, cut, forward_flops, try_training
 from unlearning.methods import method_program
-from unlearning.params import Params, Start, Train, UnlearnRecipe
+from unlearning.params import Params, Train, UnlearnRecipe
 from unlearning.params_file import load_params
 from unlearning.training.classifier import train_classifier
 
 REPOSITORY = Path(__file__).parents[2]
-COUNTS = Counts(forget=40, retain=200, judging=60)
-
-
-@pytest.fixture
-def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Params:
-    """Go to a folder with the repository's parameters, for one seed and one method."""
-    (tmp_path / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
-    monkeypatch.chdir(tmp_path)
-    one = {"seeds": [0], "precision": "fp32", "methods": {"finetune": Start(start="original")}}
-    return load_params().model_copy(update=one)
-
-
-@pytest.fixture
-def subject() -> Subject:
-    return Subject(SHAPE, forward_flops(SHAPE), COUNTS, 2, launch("fp32"))
 
 
 def test_noise_has_the_images_that_were_asked_for_and_is_gone_afterwards() -> None:

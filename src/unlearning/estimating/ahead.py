@@ -8,7 +8,7 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,41 +132,31 @@ def stages_of(params: Params, subject: Subject, timed: bool = True) -> Iterator[
 def _measuring(subject: Subject, params: Params, rate: float) -> Measuring:
     """Try to measure, where what does not grow with the images takes no long time; rate: operations a second."""
     passes = (subject.counts.training + subject.counts.judging) * subject.flops
-    if (reckon(subject, params, 0.0).flops - passes) / rate > LONG:
+    if (reckon(subject, params).flops - passes) / rate > LONG:
         return by_operations(subject, params, rate)
     return try_measuring(subject, params)
 
 
 def subject_of(params: Params) -> Subject:
     """Return network, images and device, as the images outside of git are; raises InputError where there are none."""
-    data, model = params.data, params.model
-    counts, validation, classes, forgotten = _of_source(params)
-    channels = CHANNELS.get(data.name, 3)
-    shape = Architecture(model.name, dict(model.kwargs), model.small_stem, classes, channels, data.image_size)
-    return Subject(shape, forward_flops(shape), counts, forgotten, launch(params.precision), validation)
-
-
-def _of_source(params: Params) -> tuple[Counts, int, int, int]:
-    """Return images, those of the validation split, classes, and classes to forget, as the split will have them.
-
-    Raises InputError as reading them does.
-    """
-    data, forget = params.data, params.forget
+    data = params.data
     try:
         source = load_source(data)
     except InputError:
         if data.name not in PUBLISHED:
             raise
         return _of_published(params, PUBLISHED[data.name])
-    request = read_request(forget, source)
+    request = read_request(params.forget, source)
     parts = split_samples(source, data, bool(params.original.checkpoint), request.samples)
-    labels, known = parts["train"].samples.labels, ~np.isin(parts["train"].samples.labels, request.before)
+    labels = parts["train"].samples.labels
+    known = int((~np.isin(labels, request.before)).sum())
     chosen = len(request.samples) or int(np.isin(labels, request.classes).sum())
-    counts = Counts(chosen, int(known.sum()) - chosen, len(parts["test"].samples.labels))
-    return counts, len(parts["validation"].samples.labels), len(source.classes), len(request.classes)
+    test, validation = (len(parts[name].samples.labels) for name in ("test", "validation"))
+    counts = Counts(chosen, known - chosen, test)
+    return _subject(params, counts, validation, len(source.classes), len(request.classes), source.train.files or None)
 
 
-def _of_published(params: Params, known: PublishedSet) -> tuple[Counts, int, int, int]:
+def _of_published(params: Params, known: PublishedSet) -> Subject:
     """Return the same for a set that is not there yet, of classes of one size."""
     forget, given = params.forget, bool(params.original.checkpoint)
     validation = round(params.data.validation_fraction * known.training)
@@ -177,8 +167,18 @@ def _of_published(params: Params, known: PublishedSet) -> tuple[Counts, int, int
         chosen = forget.count if forget.scenario == "random" else len(forget.classes)
     share = forget.share if forget.scenario == "samples" else chosen / known.classes
     gone = round(kept * share)
-    counts = Counts(gone, kept - gone, known.test)
-    return counts, validation, known.classes, 0 if forget.scenario == "samples" else chosen
+    counts, forgotten = Counts(gone, kept - gone, known.test), 0 if forget.scenario == "samples" else chosen
+    files: list[Path] | None = None if known.downloaded else []  # those that are downloaded are held in memory
+    return _subject(params, counts, validation, known.classes, forgotten, files)
+
+
+def _subject(
+    params: Params, counts: Counts, validation: int, classes: int, forgotten: int, files: Sequence[Path] | None
+) -> Subject:
+    data, model = params.data, params.model
+    channels = CHANNELS.get(data.name, 3)
+    shape = Architecture(model.name, dict(model.kwargs), model.small_stem, classes, channels, data.image_size)
+    return Subject(shape, forward_flops(shape), counts, forgotten, launch(params.precision), validation, files)
 
 
 def seconds_to_start() -> float:

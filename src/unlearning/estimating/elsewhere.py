@@ -16,10 +16,8 @@ from unlearning.estimating.trainings import Subject, Work
 from unlearning.forecast import readable
 from unlearning.params import Params
 
-KEPT = (
-    0.945  # of each device's speed at every doubling of their number (NVIDIA: 8 A100 train ResNet-50 6.7 times as fast)
-)
-LEAST_STEP = 0.025  # seconds: a deep network's operations have to be launched one by one (measured nowhere here)
+KEPT = 0.945  # of a device's speed at every doubling: eight A100 train a ResNet-50 6.7 times as fast as one (NVIDIA)
+LEAST_STEP = 0.025  # seconds: a deep network's operations are launched one by one (ours, not measured)
 TERA = 1e12
 
 

@@ -5,7 +5,7 @@ large network on a CPU, nothing is tried, and operations are all that is reckone
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -52,21 +52,22 @@ def try_measuring(subject: Subject, params: Params) -> Measuring:
     asked = min(critics, 2 * subject.counts.forget)
     tried = min(critics, 2 * round(subject.counts.forget * more / everything))
     seconds[CRITICS] = longer[CRITICS] * asked / max(tried, 1)
-    return Measuring(reckon(subject, params, sum(seconds.values())), longer["forward passes"] / more)
+    work = replace(reckon(subject, params), seconds=sum(seconds.values()))
+    return Measuring(work, longer["forward passes"] / more)
 
 
 def by_operations(subject: Subject, params: Params, rate: float) -> Measuring:
     """Reckon the same by operations alone; rate: of them a second."""
-    work = reckon(subject, params, 0.0)
-    return Measuring(reckon(subject, params, work.flops / rate), subject.flops / rate)
+    work = reckon(subject, params)
+    return Measuring(replace(work, seconds=work.flops / rate), subject.flops / rate)
 
 
-def reckon(subject: Subject, params: Params, seconds: float) -> Work:
-    """Return the seconds with the operations of all passes through the network, and the images that are read."""
+def reckon(subject: Subject, params: Params) -> Work:
+    """Return the operations of all passes through the network, and the images that are read."""
     passes = subject.counts.training + subject.counts.judging
     attacks, read = attacked(subject, params)
     critics = critics_flops(subject, params)
-    return Work(seconds, (passes + attacks) * subject.flops + critics, passes + read)
+    return Work(flops=(passes + attacks) * subject.flops + critics, images=passes + read)
 
 
 def attacked(subject: Subject, params: Params) -> tuple[int, int]:

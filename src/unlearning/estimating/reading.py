@@ -11,10 +11,8 @@ from PIL import Image
 from unlearning.budgets import GIGA
 from unlearning.data.crop import Crop
 from unlearning.data.reading import read_image
-from unlearning.errors import InputError
 from unlearning.estimating.trainings import Subject
 from unlearning.params import Params
-from unlearning.sources import load_source
 
 TRIED = 24  # images
 PHOTO = (500, 375)  # px, about the mean of ImageNet's
@@ -24,8 +22,7 @@ GRAIN = 24  # px between the corners of what the made photo shows
 
 def seconds_to_read(params: Params, subject: Subject) -> float:
     """Return the seconds in which one process reads an image to train on; 0 where all images are held in memory."""
-    files = _files(params)
-    count = subject.counts.training + subject.counts.judging
+    files, count = subject.files, subject.counts.training + subject.counts.judging
     size = count * subject.shape.channels * params.data.image_size**2
     if files is None or size <= params.data.resident_gb * GIGA:
         return 0.0
@@ -33,19 +30,6 @@ def seconds_to_read(params: Params, subject: Subject) -> float:
         return seconds_a_file(files, params)
     with tempfile.TemporaryDirectory() as folder:
         return seconds_a_file([made_photo(Path(folder))], params)
-
-
-def _files(params: Params) -> Sequence[Path] | None:
-    """Return the training images; none where they are not there, None where they are no files.
-
-    Sets that `split` may download are pixels in memory.
-    """
-    if params.data.name == "imagenet" and not Path(params.data.root).is_dir():
-        return []
-    try:
-        return load_source(params.data).train.files or None
-    except InputError:
-        return None
 
 
 def seconds_a_file(files: Sequence[Path], params: Params) -> float:

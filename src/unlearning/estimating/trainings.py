@@ -5,7 +5,7 @@ A batch that would take long is cut, and its step's time and operations multipli
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -46,6 +46,7 @@ class Subject:
     forgotten: int  # classes
     where: Launch
     validation: int = 0  # images to choose by, beside those that are counted
+    files: Sequence[Path] | None = None  # of the training images; none where they are not there, None: held in memory
 
     def few(self, forget: int, retain: int) -> Counts:
         """Return so many images, or as many as there are."""
